@@ -1,1 +1,5 @@
-//! The testkit room.
+//! What tests need and the product must not contain: an MCP fixture server on the official SDK, a conformance
+//! runner, a builder that starts the real binary, and small clients for both protocol eras.
+//! Not for production code: nothing outside tests and test tools may depend on this room.
+
+pub mod fixture;
