@@ -1,0 +1,29 @@
+# The commands of this house. Each target is one script or one cargo call; nothing is decided here.
+.PHONY: run test check bench conformance build clean
+
+# Set up what is missing, build quickly, start on the embedded default. Options: make run ARGS="--listen 127.0.0.1:5000"
+run:
+	@ARGS='$(ARGS)' scripts/run.sh
+
+# Set up, start servers, run every test and the conformance suite, stop the servers.
+test:
+	@scripts/test.sh
+
+# Format, lint, tidy, dependency policy.
+check:
+	@scripts/check.sh
+
+# Compare with other proxies: make bench PEERS="nginx"
+bench:
+	@PEERS='$(PEERS)' cargo run --locked --release -p bench -- $(PEERS)
+
+# One line per requirement set and cell; fails when something outside the baselines fails.
+conformance:
+	@scripts/conformance.sh
+
+# The release binary: target/release/trunkline
+build:
+	cargo build --locked --release -p trunkline
+
+clean:
+	cargo clean

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# `make test`: set up, build what the tests drive, start servers, run everything, stop what was started.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/test-env.sh
+. scripts/test-env.sh
+# shellcheck source=scripts/postgres.sh
+. scripts/postgres.sh
+trap postgres_stop EXIT
+
+say "building the binaries that the tests drive"
+cargo build --locked --workspace --bins
+postgres_start
+
+if cargo nextest --version >/dev/null 2>&1; then
+  say "cargo nextest run --workspace"
+  cargo nextest run --locked --workspace --no-fail-fast
+else
+  say "cargo test --workspace (cargo-nextest is not here)"
+  cargo test --locked --workspace --no-fail-fast
+fi
+
+say "conformance"
+target/debug/conformance
+say "all tests passed"
