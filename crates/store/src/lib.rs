@@ -1,1 +1,100 @@
-//! The store room.
+//! What is remembered, as traits per noun, with one transaction type and the suite that every backend
+//! passes. The memory backend lives here; SQLite and PostgreSQL have rooms of their own.
+//!
+//! Not its job: SQL (`store-*`), call records (`ledger`), or anything on the hot path: readers hold a
+//! snapshot in memory and reload it when [`Store::subscribe`] says so.
+//! Start reading at [`Store`], then [`Command`].
+
+mod api_key;
+mod command;
+#[cfg(feature = "contract")]
+pub mod contract;
+mod error;
+mod fact;
+mod feed;
+mod lock;
+mod memory;
+pub mod migration;
+mod owner;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+
+pub use api_key::{API_KEYS_MAX, ApiKeyRow, ApiKeys, Touch};
+pub use command::{COMMANDS_MAX, Command};
+pub use error::StoreError;
+pub use fact::{FACT_BYTES_MAX, Fact, FactKind, Facts};
+pub use feed::ChangeFeed;
+pub use lock::FolderLock;
+pub use memory::MemoryStore;
+pub use owner::{NewOwner, Owners};
+
+/// Which backend holds the data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backend {
+    /// In this process; lost on restart.
+    Memory,
+    /// The embedded default.
+    Sqlite,
+    /// For many nodes.
+    Postgres,
+}
+
+/// The one way in which anything changes.
+#[async_trait]
+pub trait Transactions: Send + Sync {
+    /// Runs the commands in order, all or none, and returns once they are durable.
+    ///
+    /// Nothing of the caller's runs inside: preconditions are part of the commands, so a transaction is
+    /// never held across somebody else's await.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then nothing of the list has happened.
+    async fn apply(&self, commands: Vec<Command>) -> Result<(), StoreError>;
+}
+
+/// A backend: every noun's trait, the change feed, and an end.
+#[async_trait]
+pub trait Store: ApiKeys + Facts + Owners {
+    /// Which one it is.
+    fn backend(&self) -> Backend;
+
+    /// The change feed: a number that grows with every commit a snapshot could care about, on this node
+    /// or (where the backend is shared) on another. It may grow without cause, never fail to grow.
+    fn subscribe(&self) -> watch::Receiver<u64>;
+
+    /// Finishes what was accepted and lets go of files and connections. Afterwards every call answers
+    /// [`StoreError::Closed`]. Calling it again does nothing.
+    async fn close(&self);
+}
+
+// === impl Backend ===
+
+impl Backend {
+    /// The word for it in the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
+        }
+    }
+
+    /// What an operator must be told on start; `None` where data outlives the process.
+    #[must_use]
+    pub const fn warning(self) -> Option<&'static str> {
+        match self {
+            Self::Memory => {
+                Some("store: memory keeps keys, facts and calls in this process only; a restart loses them")
+            }
+            Self::Sqlite | Self::Postgres => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Backend {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
