@@ -2,4 +2,9 @@
 //! runner, a builder that starts the real binary, and small clients for both protocol eras.
 //! Not for production code: nothing outside tests and test tools may depend on this room.
 
+pub mod client;
+pub mod conformance;
 pub mod fixture;
+pub mod http;
+pub mod hub;
+pub mod program;

@@ -1,0 +1,164 @@
+//! Runs the protocol's own conformance suite against the fixture and against the hub in front of it, and judges the
+//! outcome: every failure has to stand in a baseline with its reason, and every entry of a baseline has to fail.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use serde_json::Value;
+
+use crate::fixture::Era;
+use crate::hub::{Hub, binary};
+use crate::program::{Program, command};
+
+pub mod baseline;
+pub mod report;
+pub mod shim;
+
+use baseline::Baseline;
+use report::Report;
+
+/// The requirement sets, frozen by the suite when each revision was released.
+pub const LEGACY_SET: &str = "2025-11-25";
+/// See [`LEGACY_SET`].
+pub const MODERN_SET: &str = "2026-07-28";
+const FIXTURE_START: Duration = Duration::from_secs(20);
+/// The suite's own limit per scenario, in milliseconds: more than its default, for machines under load.
+const SCENARIO_MS: &str = "60000";
+
+/// Where the suite and the results are.
+pub struct Place {
+    /// The Node that runs the suite.
+    pub node: PathBuf,
+    /// The folder `node_modules` that holds it.
+    pub modules: PathBuf,
+    /// Where results are written, one folder per cell.
+    pub out: PathBuf,
+    /// Where the baselines are read from.
+    pub baselines: PathBuf,
+}
+
+/// One run of one requirement set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cell {
+    /// The requirement set, which is also the kind of client that the suite plays.
+    pub set: &'static str,
+    /// The upstream behind the hub, or `None` for the fixture alone.
+    pub upstream: Option<Era>,
+}
+
+/// Every cell, the fixture alone first: it says what a perfect run looks like.
+pub const CELLS: [Cell; 6] = [
+    Cell { set: LEGACY_SET, upstream: None },
+    Cell { set: MODERN_SET, upstream: None },
+    Cell { set: LEGACY_SET, upstream: Some(Era::Legacy) },
+    Cell { set: MODERN_SET, upstream: Some(Era::Modern) },
+    Cell { set: LEGACY_SET, upstream: Some(Era::Modern) },
+    Cell { set: MODERN_SET, upstream: Some(Era::Legacy) },
+];
+
+impl Cell {
+    /// The cell in words, such as `2025-11-25 legacy-client modern-upstream`.
+    #[must_use]
+    pub fn name(self) -> String {
+        let client = if self.set == LEGACY_SET { "legacy-client" } else { "modern-client" };
+        let upstream = match self.upstream {
+            None => "fixture-alone",
+            Some(Era::Legacy) => "legacy-upstream",
+            Some(Era::Modern) => "modern-upstream",
+            Some(Era::Both) => "dual-upstream",
+        };
+        format!("{} {client} {upstream}", self.set)
+    }
+}
+
+/// What a cell's run came to.
+pub struct Verdict {
+    /// How many checks passed.
+    pub passed: usize,
+    /// How many checks there were.
+    pub total: usize,
+    /// What is wrong, one sentence each; empty when the cell is as it should be.
+    pub complaints: Vec<String>,
+    /// The scenarios that ran.
+    pub scenarios: BTreeSet<String>,
+}
+
+/// Runs one cell. `expected` names the scenarios that have to have run, once that is known.
+///
+/// # Errors
+/// When something could not be started or read; a suite that ran and failed is a verdict.
+pub async fn run(place: &Place, cell: Cell, expected: Option<&BTreeSet<String>>) -> anyhow::Result<Verdict> {
+    let (mut fixture, fixture_url) = start_fixture(cell.upstream.unwrap_or(Era::Both)).await?;
+    let folder = cell.name().replace(' ', ".");
+    let out = place.out.join(&folder);
+    if out.exists() {
+        std::fs::remove_dir_all(&out)?;
+    }
+    std::fs::create_dir_all(&out)?;
+
+    let (exit_ok, log, hub_log) = if cell.upstream.is_none() {
+        let (ok, log) = run_suite(place, cell.set, &fixture_url, &out).await?;
+        (ok, log, String::new())
+    } else {
+        let config = format!(
+            "integrations:\n  fixture: {{ type: mcp, protocol: http, url: \"{fixture_url}\", era: auto }}\n"
+        );
+        let hub = Hub::start(&config).await?;
+        hub.wait_for_tools("/mcp/c/fixture").await?;
+        let shim = shim::Shim::start(hub.url.trim_start_matches("http://"), &hub.key).await?;
+        let (ok, log) = run_suite(place, cell.set, &format!("{}/mcp/c/fixture", shim.url), &out).await?;
+        (ok, log, hub.log())
+    };
+    std::fs::write(out.join("suite.log"), &log)?;
+    std::fs::write(out.join("hub.log"), hub_log)?;
+    fixture.stop()?;
+
+    let report = Report::read(&out)?;
+    let baseline = Baseline::read(&place.baselines.join(format!("{folder}.yml")))?;
+    let mut complaints = baseline.complaints(&report);
+    if report.checks.is_empty() || (!exit_ok && report.failed().next().is_none()) {
+        complaints.push(format!("the suite itself failed; see {}", out.join("suite.log").display()));
+    }
+    let scenarios = report.scenarios();
+    for missing in expected.into_iter().flatten().filter(|name| !scenarios.contains(*name)) {
+        complaints.push(format!("{missing} did not run"));
+    }
+    let total = report.checks.len();
+    Ok(Verdict { passed: total - report.failed().count(), total, complaints, scenarios })
+}
+
+async fn start_fixture(era: Era) -> anyhow::Result<(Program, String)> {
+    let mut fixture = command(binary("mcp-fixture")?);
+    fixture.arg("--era").arg(match era {
+        Era::Both => "both",
+        Era::Legacy => "legacy",
+        Era::Modern => "modern",
+    });
+    let mut program = Program::start(fixture)?;
+    let line = program.line(FIXTURE_START).await?;
+    let ready: Value = serde_json::from_str(&line)?;
+    let url = ready.get("url").and_then(Value::as_str).context("the fixture prints its URL")?.to_owned();
+    Ok((program, url))
+}
+
+/// Whether the suite was content, and everything it printed.
+async fn run_suite(
+    place: &Place,
+    set: &str,
+    url: &str,
+    out: &std::path::Path,
+) -> anyhow::Result<(bool, String)> {
+    let script = place.modules.join("@modelcontextprotocol/conformance/dist/index.js");
+    if !script.is_file() {
+        bail!("the conformance suite is not at {}", script.display());
+    }
+    let mut suite = command(&place.node);
+    suite.arg(script).args(["server", "--url", url, "--requirements", set, "--timeout", SCENARIO_MS]);
+    suite.arg("--output-dir").arg(std::path::absolute(out)?);
+    let output = tokio::task::spawn_blocking(move || suite.output()).await?.context("running the suite")?;
+    let mut log = String::from_utf8_lossy(&output.stdout).into_owned();
+    log.push_str(&String::from_utf8_lossy(&output.stderr));
+    Ok((output.status.success(), log))
+}
