@@ -20,11 +20,11 @@ fn role_guard() {
 async fn role_hub() {
     let guard = match std::env::var("SCENE_ROLE").as_deref() {
         Ok("hub") => guard(),
-        Ok("unguarded") => Guard::start("/bin/sleep".as_ref(), "60").unwrap(),
+        Ok("unguarded") => Guard::start("/bin/sleep".as_ref(), "5").unwrap(),
         _ => return,
     };
     // None of them reads its stdin, so that its end tells them nothing.
-    let polite = Child::spawn(&shell("sleep 60"), &guard).unwrap();
+    let polite = Child::spawn(&shell("exec sleep 60"), &guard).unwrap();
     let deaf = shell("trap '' TERM; sleep 60 & echo $!; wait; sleep 60");
     let mut deaf = Child::spawn(&deaf, &guard).unwrap();
     let grandchild = next(&mut deaf).await.unwrap();
