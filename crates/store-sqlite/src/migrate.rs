@@ -1,0 +1,185 @@
+//! Bringing the file to the schema this program knows, with a copy kept before the first step.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use model::Clock;
+use rusqlite::backup::Backup;
+use rusqlite::{Connection, TransactionBehavior, params};
+use store::StoreError;
+use store::migration::{Applied, Migration, pending};
+
+use crate::open::not_ours_or;
+
+/// Every migration, in order. A new one is a file and a line here; one that was released never changes.
+pub(crate) const MIGRATIONS: &[Migration] =
+    &[Migration { version: 1, name: "first", sql: include_str!("../migrations/0001_first.sql") }];
+
+const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (\
+     version INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, \
+     applied_at INTEGER NOT NULL) STRICT";
+
+/// Runs what did not run yet, each migration in a transaction of its own.
+pub(crate) fn run(
+    db: &mut Connection,
+    path: &Path,
+    known: &[Migration],
+    clock: &dyn Clock,
+) -> Result<(), StoreError> {
+    let failed = |error| not_ours_or(path, "migrate the database", error);
+    let tables: Vec<String> = names_of_tables(db).map_err(failed)?;
+    if !tables.is_empty() && !tables.iter().any(|name| name == "schema_migrations") {
+        return Err(StoreError::NotOurs { path: path.to_owned() });
+    }
+    let applied = if tables.is_empty() { Vec::new() } else { applied(db).map_err(failed)? };
+    let left = pending(known, &applied)?;
+    if let (Some(last), false) = (left.last(), applied.is_empty()) {
+        keep_copy(db, path, last.version)?;
+    }
+    for migration in left {
+        step(db, migration, clock).map_err(failed)?;
+        tracing::info!(version = migration.version, name = migration.name, "store: schema migrated");
+    }
+    Ok(())
+}
+
+fn names_of_tables(db: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut query = db.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' LIMIT 1000")?;
+    query.query_map([], |row| row.get(0))?.collect()
+}
+
+fn applied(db: &Connection) -> rusqlite::Result<Vec<Applied>> {
+    let mut query = db.prepare("SELECT version, checksum FROM schema_migrations ORDER BY version")?;
+    let read = |row: &rusqlite::Row<'_>| Ok(Applied { version: row.get(0)?, checksum: row.get(1)? });
+    query.query_map([], read)?.collect()
+}
+
+fn step(db: &mut Connection, migration: &Migration, clock: &dyn Clock) -> rusqlite::Result<()> {
+    let step = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    step.execute(TABLE, [])?;
+    step.execute_batch(migration.sql)?;
+    step.execute(
+        "INSERT INTO schema_migrations (version, name, checksum, applied_at) VALUES (?1, ?2, ?3, ?4)",
+        params![migration.version, migration.name, migration.checksum(), clock.now().0],
+    )?;
+    step.commit()
+}
+
+/// Copies the database to `<file>.before-v<version>`, whole or not at all.
+fn keep_copy(db: &Connection, path: &Path, version: u32) -> Result<(), StoreError> {
+    let failed = |error: std::io::Error| StoreError::unavailable("back up before migrating", error);
+    let (copy, beside) = (suffixed(path, &format!(".before-v{version}")), suffixed(path, ".before-new"));
+    // Left over from an attempt that was cut short; opening it would copy into its remains.
+    match std::fs::remove_file(&beside) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    let copied = (|| {
+        let mut to = Connection::open(&beside)?;
+        Backup::new(db, &mut to)?.run_to_completion(1024, Duration::ZERO, None)?;
+        to.pragma_update(None, "journal_mode", "DELETE")
+    })();
+    copied.map_err(|e| StoreError::unavailable("back up before migrating", e))?;
+    let rights = std::fs::metadata(path).map_err(failed)?.permissions();
+    std::fs::set_permissions(&beside, rights)
+        .and_then(|()| std::fs::File::open(&beside)?.sync_all())
+        .and_then(|()| std::fs::rename(&beside, &copy))
+        .map_err(failed)?;
+    tracing::info!(copy = %copy.display(), "store: kept a copy before migrating");
+    Ok(())
+}
+
+fn suffixed(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use model::{ManualClock, Timestamp};
+    use rusqlite::Connection;
+    use store::StoreError;
+    use store::migration::Migration;
+
+    use super::MIGRATIONS;
+    use crate::open;
+
+    fn clock() -> ManualClock {
+        ManualClock::at(Timestamp(1_790_000_000_000))
+    }
+
+    fn with(sql: &'static str) -> Vec<Migration> {
+        let mut all = MIGRATIONS.to_vec();
+        let version = u32::try_from(all.len()).unwrap() + 1;
+        all.push(Migration { version, name: "next", sql });
+        all
+    }
+
+    fn count(db: &Connection, sql: &str) -> i64 {
+        db.query_row(sql, [], |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn a_new_file_is_private_durable_and_keeps_no_copy() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hub.db");
+        let db = open::writer(&path, MIGRATIONS, &clock()).unwrap();
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        let pragma = |name| db.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
+        assert_eq!((pragma("synchronous"), pragma("foreign_keys")), (2, 1));
+        assert_eq!(db.pragma_query_value(None, "journal_mode", |r| r.get::<_, String>(0)).unwrap(), "wal");
+        let copies = std::fs::read_dir(folder.path()).unwrap();
+        assert!(!copies.flatten().any(|entry| entry.file_name().to_string_lossy().contains("before")));
+    }
+
+    #[test]
+    fn a_migration_of_an_existing_file_keeps_a_readable_copy_of_what_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hub.db");
+        let db = open::writer(&path, MIGRATIONS, &clock()).unwrap();
+        db.execute("INSERT INTO workspaces VALUES (zeroblob(16), 'before', 1)", []).unwrap();
+        drop(db);
+        let next = with("CREATE TABLE later (x INTEGER); UPDATE workspaces SET name = 'after';");
+        let db = open::writer(&path, &next, &clock()).unwrap();
+        assert_eq!(count(&db, "SELECT count(*) FROM later"), 0);
+        assert_eq!(count(&db, "SELECT count(*) FROM workspaces WHERE name = 'after'"), 1);
+        let copy = folder.path().join("hub.db.before-v2");
+        assert_eq!(copy.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        let copy = Connection::open(copy).unwrap();
+        assert_eq!(count(&copy, "SELECT count(*) FROM workspaces WHERE name = 'before'"), 1);
+        assert_eq!(count(&copy, "SELECT count(*) FROM sqlite_schema WHERE name = 'later'"), 0);
+        drop(db);
+        // The program that does not know the new schema does not touch it.
+        let older = open::writer(&path, MIGRATIONS, &clock()).unwrap_err();
+        assert!(matches!(older, StoreError::NewerSchema { found: 2, known: 1 }));
+    }
+
+    #[test]
+    fn a_failing_migration_leaves_the_file_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hub.db");
+        drop(open::writer(&path, MIGRATIONS, &clock()).unwrap());
+        let broken = with("CREATE TABLE later (x INTEGER); SELECT no_such_function();");
+        assert!(matches!(open::writer(&path, &broken, &clock()), Err(StoreError::Unavailable { .. })));
+        let db = open::writer(&path, MIGRATIONS, &clock()).unwrap();
+        assert_eq!(count(&db, "SELECT count(*) FROM sqlite_schema WHERE name = 'later'"), 0);
+        assert_eq!(count(&db, "SELECT count(*) FROM schema_migrations"), 1);
+    }
+
+    #[test]
+    fn files_of_others_are_refused_and_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let other = folder.path().join("other.db");
+        Connection::open(&other).unwrap().execute("CREATE TABLE theirs (x)", []).unwrap();
+        let text = folder.path().join("text.db");
+        std::fs::write(&text, "not a database, but a text of some length ".repeat(40)).unwrap();
+        for path in [other, text] {
+            let error = open::writer(&path, MIGRATIONS, &clock()).unwrap_err();
+            assert!(matches!(error, StoreError::NotOurs { .. }), "{error:?}");
+        }
+        assert!(std::fs::read_to_string(folder.path().join("text.db")).unwrap().starts_with("not a"));
+    }
+}
