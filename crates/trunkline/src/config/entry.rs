@@ -1,0 +1,203 @@
+//! One entry of `integrations`. Each is read on its own: what is wrong with one becomes that entry's
+//! reason, and the others never notice.
+
+mod auth;
+mod later;
+mod mcp;
+
+use credential::{resolve_reference, same};
+use model::{Key, Secret};
+
+use super::fields::{Env, Fields, Reading};
+use super::problem::{Scope, Severity};
+use super::tree::{Mark, Node, Value, Word};
+
+pub(crate) use auth::Auth;
+pub(crate) use later::Later;
+pub(crate) use mcp::{ChildLimits, McpEntry, Transport, looks_secret};
+
+/// What `type` may be.
+pub(crate) const TYPES: &[(&str, Type)] = &[
+    ("mcp", Type::Mcp),
+    ("api", Type::Api),
+    ("database", Type::Database),
+    ("queue", Type::Queue),
+    ("cache", Type::Cache),
+    ("cloud", Type::Cloud),
+    ("files", Type::Files),
+];
+
+/// What kind of system an entry connects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Type {
+    /// An MCP server.
+    Mcp,
+    /// A vendor's API.
+    Api,
+    /// A database.
+    Database,
+    /// A message queue.
+    Queue,
+    /// A cache.
+    Cache,
+    /// A cloud's services.
+    Cloud,
+    /// A file store.
+    Files,
+}
+
+/// One entry.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    /// The connection's key.
+    pub(crate) key: Key,
+    /// The key as the file spells it.
+    pub(crate) name: String,
+    /// The line that it begins on.
+    pub(crate) line: u32,
+    /// What it says `type` is, when that could be read.
+    pub(crate) kind: Option<Type>,
+    /// What became of it.
+    pub(crate) shape: Shape,
+    /// Everything that it says, references replaced: equal texts mean an unchanged entry.
+    said: Secret,
+}
+
+/// What became of an entry.
+#[derive(Debug, Clone)]
+pub(crate) enum Shape {
+    /// An MCP server, ready to be connected.
+    Mcp(Box<McpEntry>),
+    /// Well formed, but waiting: for a connector of a later version, or for something to be added.
+    Later(Later),
+    /// Switched off with `enabled: false`.
+    Off,
+    /// Wrong; the reason with its line.
+    Broken(String),
+}
+
+impl Type {
+    /// The word in the file.
+    pub(crate) fn name(self) -> &'static str {
+        TYPES.iter().find(|(_, kind)| *kind == self).map_or("mcp", |(name, _)| name)
+    }
+}
+
+impl Entry {
+    /// True when nothing about the entry is different, its place in the file aside.
+    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
+        self.key == other.key && same(self.said.expose().as_bytes(), other.said.expose().as_bytes())
+    }
+}
+
+/// Reads the whole map. Names that are no keys are errors of their own entry, which then has no place
+/// in the registry; a name that maps to a taken key likewise.
+pub(crate) fn read_all(entries: &[(Word, Node)], reading: &mut Reading<'_>, env: Env<'_>) -> Vec<Entry> {
+    let mut out: Vec<Entry> = Vec::with_capacity(entries.len());
+    for (word, node) in entries {
+        reading.scope = Scope::Entry(word.text.clone());
+        let path = format!("integrations.{}", word.text);
+        match Key::from_config(&word.text) {
+            Err(error) => {
+                reading.error(word.at, &path, error.to_string(), None);
+            }
+            Ok(key) => {
+                if let Some(first) = out.iter().find(|entry| entry.key == key) {
+                    let what = format!("`{}` on line {} has the same key `{key}`", first.name, first.line);
+                    reading.error(word.at, &path, what, Some("rename one of them".to_owned()));
+                } else {
+                    out.push(read(key, word, node, &path, reading, env));
+                }
+            }
+        }
+    }
+    reading.scope = Scope::Hub;
+    out
+}
+
+fn read(key: Key, word: &Word, node: &Node, path: &str, reading: &mut Reading<'_>, env: Env<'_>) -> Entry {
+    let before = reading.problems.len();
+    let mut said = String::new();
+    spell(node, env, &mut said);
+    let (kind, shape) = shape(word.at, node, path, reading);
+    let errors = reading.problems.iter().skip(before).filter(|p| p.severity == Severity::Error);
+    let reasons: Vec<String> =
+        errors.map(|problem| format!("{}: {}: {}", problem.place(), problem.key, problem.reason())).collect();
+    let shape = if reasons.is_empty() { shape } else { Shape::Broken(reasons.join("; ")) };
+    Entry { key, name: word.text.clone(), line: word.at.line, kind, shape, said: Secret::new(said) }
+}
+
+fn shape(at: Mark, node: &Node, path: &str, reading: &mut Reading<'_>) -> (Option<Type>, Shape) {
+    let broken = || Shape::Broken("see the errors of this entry".to_owned());
+    let Some(mut fields) = Fields::open(node, path, "integrations.*", reading) else {
+        return (None, broken());
+    };
+    if matches!(node.value, Value::Null) {
+        reading.error(
+            at,
+            path,
+            "the entry is empty",
+            Some("say at least `type: mcp` and a `command` or `url`".to_owned()),
+        );
+        return (None, broken());
+    }
+    let is_enabled = fields.flag("enabled", reading).unwrap_or(true);
+    let said = fields.get("type", reading).is_some();
+    let kind = match fields.choice("type", TYPES, reading) {
+        Some(kind) => kind,
+        // The files of desktop clients have no type; what has a command or a URL is an MCP server.
+        None if !said && (node.get("command").is_some() || node.get("url").is_some()) => Type::Mcp,
+        None => {
+            if !said {
+                let words: Vec<_> = TYPES.iter().map(|(word, _)| *word).collect();
+                reading.error(
+                    at,
+                    &fields.key("type"),
+                    "missing",
+                    Some(format!("one of: {}", words.join(", "))),
+                );
+            }
+            return (None, broken());
+        }
+    };
+    let shape = match kind {
+        Type::Mcp => mcp::read(at, fields, reading),
+        other => Some(later::read(at, other, fields, reading)),
+    };
+    match shape {
+        Some(shape) if is_enabled => (Some(kind), shape),
+        Some(_) => (Some(kind), Shape::Off),
+        None => (Some(kind), broken()),
+    }
+}
+
+/// Writes everything that a node says, references replaced, in one unambiguous spelling.
+fn spell(node: &Node, env: Env<'_>, out: &mut String) {
+    match &node.value {
+        Value::Null => out.push('~'),
+        Value::List(items) => {
+            out.push('[');
+            for item in items {
+                spell(item, env, out);
+                out.push(',');
+            }
+            out.push(']');
+        }
+        Value::Map(entries) => {
+            out.push('{');
+            for (word, node) in entries {
+                out.push_str(&format!("{:?}:", word.text));
+                spell(node, env, out);
+                out.push(',');
+            }
+            out.push('}');
+        }
+        Value::Bool(_) | Value::Number(..) | Value::Text(_) => {
+            let text = node.value.as_text().unwrap_or_default();
+            match resolve_reference(text, env) {
+                Ok(value) => out.push_str(&format!("{:?}", value.expose())),
+                Err(error) => out.push_str(&format!("{text:?}!{error}")),
+            }
+        }
+    }
+}
