@@ -19,7 +19,8 @@ const OWNED: &[(&str, &[&str])] = &[
     ("rustls", &["outbound", "trunkline"]),
     ("tokio-rustls", &["outbound", "trunkline"]),
     ("rustls-native-certs", &["outbound"]),
-    ("aws-lc-rs", &["credential"]),
+    // Keys are in `credential`; `outbound` hashes the nonce of the WebSocket handshake (RFC 6455 §4.2.2).
+    ("aws-lc-rs", &["credential", "outbound"]),
     ("clap", &["trunkline"]),
     ("anyhow", &["trunkline"]),
     ("notify", &["trunkline"]),

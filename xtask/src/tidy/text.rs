@@ -6,7 +6,7 @@ use super::rust;
 use super::tree::{File, Tree};
 
 /// A first line that only names the file says nothing.
-const HEADER_WORDS_MIN: usize = 3;
+const HEADER_WORDS_MIN: usize = 4;
 const CODE_MARKS: &[(&str, &str)] = &[
     ("todo!", "finish it, or leave the feature out"),
     ("unimplemented!", "finish it, or leave the feature out"),
@@ -69,7 +69,12 @@ fn blanks(file: &File, findings: &mut Vec<Finding>) {
     // In Markdown two blanks at the end are a line break; we write paragraphs without them. The text is
     // cut at `\n` alone, because `str::lines` would hide a carriage return.
     let lines = file.text.split('\n').enumerate().map(|(i, text)| (i + 1, text));
-    for (line, _) in lines.filter(|(_, text)| text.ends_with([' ', '\t', '\r'])) {
+    // A string that runs over several lines is data, blanks and all.
+    let parts = if file.is("rs") { rust::split(&file.text) } else { rust::Parts::default() };
+    let data: Vec<_> =
+        parts.strings.iter().map(|(start, text)| *start..start + text.matches('\n').count()).collect();
+    let is_data = |line: usize| data.iter().any(|lines| lines.contains(&line));
+    for (line, _) in lines.filter(|(line, text)| text.ends_with([' ', '\t', '\r']) && !is_data(*line)) {
         findings.push(Finding::new(&file.path, line, "blanks at the end of the line: take them away"));
     }
     if !file.text.is_empty() && !file.text.ends_with('\n') {
@@ -163,6 +168,10 @@ mod tests {
         assert!(findings("a.md", "one \n")[0].contains("blanks"));
         assert!(findings("a.md", "one\r\n")[0].contains("blanks"));
         assert!(findings("a.md", "one")[0].contains("newline"));
+        let literal = "//! What this file is for.\nconst A: &str = \"one \n two\"; \n";
+        let found = findings("crates/a/src/lib.rs", literal);
+        assert_eq!(found.len(), 1, "only the code's own blanks count: {found:?}");
+        assert!(found[0].starts_with("crates/a/src/lib.rs:3: "), "{found:?}");
         assert!(findings("crates/a/src/b/mod.rs", "//! What this is for.\n")[0].contains("mod.rs"));
     }
 }
