@@ -3,14 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use serde_json::Value;
 
-use crate::fixture::Era;
-use crate::hub::{Hub, binary};
-use crate::program::{Program, command};
+use crate::fixture::{Era, Peer};
+use crate::hub::Hub;
+use crate::program::command;
 
 pub mod baseline;
 pub mod report;
@@ -23,7 +21,6 @@ use report::Report;
 pub const LEGACY_SET: &str = "2025-11-25";
 /// See [`LEGACY_SET`].
 pub const MODERN_SET: &str = "2026-07-28";
-const FIXTURE_START: Duration = Duration::from_secs(20);
 /// The suite's own limit per scenario, in milliseconds: more than its default, for machines under load.
 const SCENARIO_MS: &str = "60000";
 
@@ -90,7 +87,8 @@ pub struct Verdict {
 /// # Errors
 /// When something could not be started or read; a suite that ran and failed is a verdict.
 pub async fn run(place: &Place, cell: Cell, expected: Option<&BTreeSet<String>>) -> anyhow::Result<Verdict> {
-    let (mut fixture, fixture_url) = start_fixture(cell.upstream.unwrap_or(Era::Both)).await?;
+    let mut fixture = Peer::start(cell.upstream.unwrap_or(Era::Both)).await?;
+    let fixture_url = fixture.url.clone();
     let folder = cell.name().replace(' ', ".");
     let out = place.out.join(&folder);
     if out.exists() {
@@ -113,7 +111,7 @@ pub async fn run(place: &Place, cell: Cell, expected: Option<&BTreeSet<String>>)
     };
     std::fs::write(out.join("suite.log"), &log)?;
     std::fs::write(out.join("hub.log"), hub_log)?;
-    fixture.stop()?;
+    fixture.program().stop()?;
 
     let report = Report::read(&out)?;
     let baseline = Baseline::read(&place.baselines.join(format!("{folder}.yml")))?;
@@ -127,20 +125,6 @@ pub async fn run(place: &Place, cell: Cell, expected: Option<&BTreeSet<String>>)
     }
     let total = report.checks.len();
     Ok(Verdict { passed: total - report.failed().count(), total, complaints, scenarios })
-}
-
-async fn start_fixture(era: Era) -> anyhow::Result<(Program, String)> {
-    let mut fixture = command(binary("mcp-fixture")?);
-    fixture.arg("--era").arg(match era {
-        Era::Both => "both",
-        Era::Legacy => "legacy",
-        Era::Modern => "modern",
-    });
-    let mut program = Program::start(fixture)?;
-    let line = program.line(FIXTURE_START).await?;
-    let ready: Value = serde_json::from_str(&line)?;
-    let url = ready.get("url").and_then(Value::as_str).context("the fixture prints its URL")?.to_owned();
-    Ok((program, url))
 }
 
 /// Whether the suite was content, and everything it printed.

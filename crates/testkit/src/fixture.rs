@@ -16,11 +16,13 @@ pub mod era;
 mod handler;
 pub mod http;
 mod jobs;
+pub mod peer;
 mod prompts;
 mod resources;
 pub mod stdio;
 
 pub use era::Era;
+pub use peer::Peer;
 
 /// How long clients may keep what the fixture lists, in milliseconds.
 const LIST_TTL_MS: u64 = 60_000;

@@ -16,8 +16,8 @@ use crate::program::{Program, command};
 
 /// How long a start may take, on a machine that is busy with other tests.
 const START: Duration = Duration::from_secs(60);
-/// How long upstreams may take to show their tools.
-const UPSTREAMS: Duration = Duration::from_secs(90);
+/// How long anything else may take that happens behind the hub's start.
+const PATIENCE: Duration = Duration::from_secs(90);
 const POLL: Duration = Duration::from_millis(200);
 
 /// A running hub.
@@ -95,21 +95,36 @@ impl Hub {
     /// # Errors
     /// When no tool appears in time; the message holds the hub's log.
     pub async fn wait_for_tools(&self, path: &str) -> anyhow::Result<Vec<String>> {
-        let mut last = "nothing was asked".to_owned();
-        let waiting = async {
-            loop {
-                match self.mcp_modern(path).tool_names().await {
-                    Ok(names) if !names.is_empty() => return names,
-                    Ok(_) => last = "the list is empty".to_owned(),
-                    Err(error) => last = format!("{error:#}"),
-                }
+        let mut names = Vec::new();
+        self.until(&format!("tools at {path}"), async || {
+            names = self.mcp_modern(path).tool_names().await?;
+            anyhow::ensure!(!names.is_empty(), "the list is empty");
+            Ok(())
+        })
+        .await?;
+        Ok(names)
+    }
+
+    /// Tries again and again until it works.
+    ///
+    /// # Errors
+    /// When it does not in time; the message holds the last reason and the hub's log.
+    pub async fn until(
+        &self,
+        what: &str,
+        mut attempt: impl AsyncFnMut() -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let mut last = "nothing was tried".to_owned();
+        let trying = async {
+            while let Err(error) = attempt().await {
+                last = format!("{error:#}");
                 tokio::time::sleep(POLL).await;
             }
         };
-        match tokio::time::timeout(UPSTREAMS, waiting).await {
-            Ok(names) => Ok(names),
-            Err(_) => bail!("no tools at {path}: {last}\n{}", self.log()),
+        if tokio::time::timeout(PATIENCE, trying).await.is_err() {
+            bail!("not in time: {what}: {last}\n{}", self.log());
         }
+        Ok(())
     }
 
     /// The last lines of what the hub said.

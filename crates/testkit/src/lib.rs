@@ -8,3 +8,4 @@ pub mod fixture;
 pub mod http;
 pub mod hub;
 pub mod program;
+pub mod tools;

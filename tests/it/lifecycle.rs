@@ -1,0 +1,74 @@
+//! The hub's own life: the first start, keys, a second start on the same data, a clean end.
+
+use hyper::Method;
+use serde_json::{Value, json};
+use testkit::client::{Generation, McpClient, RpcError};
+use testkit::http;
+use testkit::hub::Hub;
+
+#[tokio::test]
+async fn the_first_start_shows_a_key_once_and_the_second_does_not() {
+    let mut hub = Hub::start("integrations: {}\n").await.unwrap();
+    assert!(hub.key.starts_with("trk_"));
+    assert_eq!(hub.ready["ready"], json!(true));
+    assert!(hub.ready["mcp"].as_str().is_some_and(|url| url.ends_with("/mcp")), "{}", hub.ready);
+    assert!(hub.ready["api"].as_str().is_some_and(|url| url.ends_with("/api/v1")), "{}", hub.ready);
+
+    hub.restart().await.unwrap();
+
+    assert_eq!(hub.ready["first_key"], Value::Null, "a key is shown once");
+    let tools = hub.mcp_modern("/mcp").tool_names().await.unwrap();
+    assert!(tools.is_empty(), "nothing is connected: {tools:?}");
+}
+
+#[tokio::test]
+async fn a_caller_without_a_good_key_is_refused_before_anything_is_read() {
+    let hub = Hub::start("integrations: {}\n").await.unwrap();
+    for key in [None, Some("trk_nobody"), Some("")] {
+        for generation in [Generation::Legacy, Generation::Modern] {
+            let refused = McpClient::new(&hub.endpoint("/mcp"), key, generation).connect().await;
+            assert!(refused.is_err(), "{key:?} got in as {generation:?}");
+        }
+    }
+    let reply = http::send(Method::POST, &hub.endpoint("/mcp"), &[], "not even JSON").await.unwrap();
+    assert_eq!(reply.status.as_u16(), 401);
+    assert!(reply.header("www-authenticate").starts_with("Bearer"), "{:?}", reply.headers);
+}
+
+#[tokio::test]
+async fn a_foreign_origin_is_refused_even_with_a_good_key() {
+    let hub = Hub::start("integrations: {}\n").await.unwrap();
+    let authorization = format!("Bearer {}", hub.key);
+    let foreign = [("authorization", authorization.as_str()), ("origin", "http://evil.example")];
+    let reply = http::send(Method::POST, &hub.endpoint("/mcp"), &foreign, "{}").await.unwrap();
+    assert_eq!(reply.status.as_u16(), 403);
+
+    let foreign = [("authorization", authorization.as_str()), ("host", "evil.example")];
+    let reply = http::send(Method::POST, &hub.endpoint("/mcp"), &foreign, "{}").await.unwrap();
+    assert_eq!(reply.status.as_u16(), 403);
+}
+
+#[tokio::test]
+async fn an_unknown_connection_is_told_apart_from_an_empty_one() {
+    let hub = Hub::start("integrations: {}\n").await.unwrap();
+    let refused = hub.mcp_modern("/mcp/c/nobody").tools().await.expect_err("there is no such connection");
+    if let Some(error) = refused.downcast_ref::<RpcError>() {
+        assert!((400..500).contains(&error.status), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_bad_entry_does_not_keep_the_hub_from_starting() {
+    let config = "integrations:\n  broken: { type: mcp, protocol: stdio, command: /nowhere/at/all }\n";
+    let hub = Hub::start(config).await.unwrap();
+    let reply = hub.http(Method::GET, "/health", &Value::Null).await.unwrap();
+    assert!(reply.status.is_success(), "{}", reply.status);
+    assert!(hub.mcp_modern("/mcp").tool_names().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn it_ends_cleanly_when_asked() {
+    let mut hub = Hub::start("integrations: {}\n").await.unwrap();
+    let status = hub.program().stop().unwrap();
+    assert!(status.success(), "{status}\n{}", hub.log());
+}

@@ -1,0 +1,14 @@
+//! Whole-product scenes, one module per subject. Each starts the real binary with a configuration of its own and
+//! talks to it from outside.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a scene fails by panicking"
+)]
+
+mod bridge;
+mod clients;
+mod lifecycle;
+mod peers;

@@ -1,0 +1,1 @@
+//! Whole-product scenes: they drive the real binary. The tests are in `it/`.
