@@ -1,5 +1,5 @@
 # The commands of this house. Each target is one script or one cargo call; nothing is decided here.
-.PHONY: run test check bench conformance build clean
+.PHONY: run test check bench conformance build soak chaos clean
 
 # Set up what is missing, build quickly, start on the embedded default. Options: make run ARGS="--listen 127.0.0.1:5000"
 run:
@@ -24,6 +24,18 @@ conformance:
 # The release binary: target/release/trunkline
 build:
 	cargo build --locked --release -p trunkline
+
+# Long runs, never in continuous integration: make soak MINUTES=60 CLIENTS=16
+soak:
+	cargo build --locked --release -p trunkline
+	cargo build --locked -p testkit --bins
+	TRUNKLINE_BIN=target/release/trunkline target/debug/soak
+
+# The same while the upstream and the hub are killed and restarted.
+chaos:
+	cargo build --locked --release -p trunkline
+	cargo build --locked -p testkit --bins
+	TRUNKLINE_BIN=target/release/trunkline target/debug/soak --chaos
 
 clean:
 	cargo clean

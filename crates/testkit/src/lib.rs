@@ -8,4 +8,5 @@ pub mod fixture;
 pub mod http;
 pub mod hub;
 pub mod program;
+pub mod soak;
 pub mod tools;
