@@ -10,5 +10,6 @@
 
 mod bridge;
 mod clients;
+mod doors;
 mod lifecycle;
 mod peers;

@@ -133,6 +133,16 @@ impl Hub {
         self.program.log()
     }
 
+    /// The product's command line, pointed at this hub: `hub.command(&["tools"])`.
+    ///
+    /// # Errors
+    /// When the binary is missing.
+    pub fn command(&self, arguments: &[&str]) -> anyhow::Result<Command> {
+        let mut command = clean(&binary("trunkline")?, self.folder());
+        command.args(arguments).env("TRUNKLINE_URL", &self.url).env("TRUNKLINE_KEY", &self.key);
+        Ok(command)
+    }
+
     /// The folder that holds its configuration and data.
     #[must_use]
     pub fn folder(&self) -> &Path {

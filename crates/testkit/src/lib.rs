@@ -7,6 +7,7 @@ pub mod conformance;
 pub mod fixture;
 pub mod http;
 pub mod hub;
+pub mod lines;
 pub mod program;
 pub mod soak;
 pub mod tools;
