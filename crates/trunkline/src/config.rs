@@ -3,6 +3,7 @@
 //! Two layers: the hub-wide part (a mistake there is fatal) and the entries of `integrations` and
 //! `toolsets`, each read on its own. Start reading at [`load`].
 
+pub(crate) mod emit;
 pub(crate) mod entry;
 pub(crate) mod fields;
 pub(crate) mod hub;

@@ -1,58 +1,64 @@
-//! The configuration as it may be shown: references stay as they are written, literal secrets become `****`.
+//! The configuration as it may be shown: references stay as they are written, literal secrets are replaced.
 
 use credential::has_reference;
-use serde_json::{Map, Value as Json};
 
 use super::entry::looks_secret;
 use super::tree::{Node, Value};
 
-/// What stands in the place of a secret.
-const HIDDEN: &str = "****";
+/// What stands in the place of a secret where people look at it.
+pub(crate) const HIDDEN: &str = "****";
 /// Credentials that are no secrets.
 const PUBLIC: &[&str] = &["username", "client_id", "header", "token_url", "authorize_url", "scopes"];
 
-/// A node as JSON without literal secrets. `key` is the name it stands under.
-pub(crate) fn redact(node: &Node, key: &str, is_in_credentials: bool) -> Json {
-    match &node.value {
-        Value::Null => Json::Null,
-        Value::Map(entries) => {
-            let is_credentials = is_in_credentials || key == "credentials";
-            let map: Map<String, Json> = entries
-                .iter()
-                .map(|(word, node)| (word.text.clone(), redact(node, &word.text, is_credentials)))
-                .collect();
-            Json::Object(map)
-        }
-        Value::List(items) => {
-            Json::Array(items.iter().map(|item| redact(item, key, is_in_credentials)).collect())
-        }
-        Value::Bool(_) | Value::Number(..) | Value::Text(_) => {
-            let text = node.value.as_text().unwrap_or_default();
-            let is_secret =
-                (is_in_credentials && !PUBLIC.contains(&key)) || looks_secret(key) || key == "cookie";
-            if is_secret && !text.is_empty() && !has_reference(text) {
-                return Json::from(HIDDEN);
-            }
-            match &node.value {
-                Value::Bool(value) => Json::from(*value),
-                Value::Number(_, spelled) => spelled
-                    .parse::<serde_json::Number>()
-                    .map_or_else(|_| Json::from(spelled.as_str()), Json::Number),
-                _ => Json::from(without_password(text)),
-            }
-        }
-    }
+/// A copy without literal secrets. `replace` gets the path of each and gives what to write instead.
+pub(crate) fn redact(node: &Node, replace: &dyn Fn(&[&str]) -> String) -> Node {
+    walk(node, &mut Vec::new(), replace)
 }
 
-/// A URL without the password in it.
-fn without_password(text: &str) -> String {
-    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
-    let authority = rest.split('/').next().unwrap_or_default();
-    match authority.rsplit_once('@').and_then(|(user, _)| user.split_once(':')) {
-        Some((user, password)) if !has_reference(password) => {
-            let behind = rest.get(user.len() + 1 + password.len()..).unwrap_or_default();
-            format!("{scheme}://{user}:{HIDDEN}{behind}")
+fn walk<'n>(node: &'n Node, path: &mut Vec<&'n str>, replace: &dyn Fn(&[&str]) -> String) -> Node {
+    let value = match &node.value {
+        Value::Map(entries) => Value::Map(
+            entries
+                .iter()
+                .map(|(word, node)| {
+                    path.push(&word.text);
+                    let copy = walk(node, path, replace);
+                    path.pop();
+                    (word.clone(), copy)
+                })
+                .collect(),
+        ),
+        Value::List(items) => Value::List(items.iter().map(|item| walk(item, path, replace)).collect()),
+        Value::Null => Value::Null,
+        Value::Bool(_) | Value::Number(..) | Value::Text(_) => {
+            let text = node.value.as_text().unwrap_or_default();
+            if is_secret(path) && !text.is_empty() && !has_reference(text) {
+                Value::Text(replace(path))
+            } else if let Some(hidden) = without_password(text, path, replace) {
+                Value::Text(hidden)
+            } else {
+                node.value.clone()
+            }
         }
-        _ => text.to_owned(),
+    };
+    Node { at: node.at, value }
+}
+
+fn is_secret(path: &[&str]) -> bool {
+    let key = path.last().copied().unwrap_or_default();
+    let is_credential =
+        path.iter().rev().skip(1).any(|part| *part == "credentials") && !PUBLIC.contains(&key);
+    is_credential || looks_secret(key) || key.eq_ignore_ascii_case("cookie")
+}
+
+/// A URL without the password in it; `None` where there is none.
+fn without_password(text: &str, path: &[&str], replace: &dyn Fn(&[&str]) -> String) -> Option<String> {
+    let (scheme, rest) = text.split_once("://")?;
+    let authority = rest.split('/').next()?;
+    let (user, password) = authority.rsplit_once('@')?.0.split_once(':')?;
+    if has_reference(password) {
+        return None;
     }
+    let behind = rest.get(user.len() + 1 + password.len()..)?;
+    Some(format!("{scheme}://{user}:{}{behind}", replace(path)))
 }

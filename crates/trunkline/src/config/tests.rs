@@ -223,7 +223,7 @@ fn what_is_shown_hides_literal_secrets_and_keeps_references() {
     let config = read(
         "store: postgres://u:p4ss@h/db\nintegrations:\n  a: { url: https://x.example, headers: { authorization: abc }, auth: { type: bearer, credentials: { token: \"${TOKEN}\" } } }\n  b: { command: x, env: { A_TOKEN: lit, LEVEL: warn } }\n",
     );
-    let shown = super::redact::redact(&config.tree, "", false).to_string();
+    let shown = super::emit::json(&super::redact::redact(&config.tree, &|_| "****".to_owned())).to_string();
     assert!(shown.contains("${TOKEN}") && shown.contains("warn"));
     for secret in ["p4ss", "abc", "lit\"", "s3cret"] {
         assert!(!shown.contains(secret), "{secret}: {shown}");

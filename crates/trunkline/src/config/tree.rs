@@ -118,6 +118,22 @@ impl Value {
 // === impl Node ===
 
 impl Node {
+    /// A value that stands in no file.
+    pub(crate) fn new(value: Value) -> Self {
+        Self { at: Mark::default(), value }
+    }
+
+    /// A text that stands in no file.
+    pub(crate) fn text(text: impl Into<String>) -> Self {
+        Self::new(Value::Text(text.into()))
+    }
+
+    /// A map that stands in no file.
+    pub(crate) fn map(entries: Vec<(&str, Self)>) -> Self {
+        let word = |text: &str| Word { text: text.to_owned(), at: Mark::default() };
+        Self::new(Value::Map(entries.into_iter().map(|(key, node)| (word(key), node)).collect()))
+    }
+
     /// The value of `key`, where this is a map that has it.
     pub(crate) fn get(&self, key: &str) -> Option<&Self> {
         let Value::Map(entries) = &self.value else { return None };
