@@ -22,6 +22,7 @@ postgres_start() {
   POSTGRES_DIR="$(mktemp -d "${TMPDIR:-/tmp}/trunkline-postgres.XXXXXX")"
   [ "$(id -u)" != 0 ] || chown "$POSTGRES_USER" "$POSTGRES_DIR"
   password="$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')"
+  # shellcheck disable=SC2016 # the inner shell expands it
   as_postgres sh -c 'cat > "$1"' sh "$POSTGRES_DIR/password" <<<"$password"
   as_postgres "$TRUNKLINE_POSTGRES_BIN/initdb" --pgdata "$POSTGRES_DIR/data" --username postgres \
     --auth scram-sha-256 --pwfile "$POSTGRES_DIR/password" --encoding UTF8 --no-locale --no-sync >/dev/null

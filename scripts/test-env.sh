@@ -55,7 +55,7 @@ check_programs() {
 # install_once NAME LOCKFILE... -- FUNCTION: runs FUNCTION with an empty folder and keeps that folder under the name and
 # the digest of the lock files. A finished folder is never touched again, so an interrupted install starts afresh.
 install_once() {
-  local name="$1" digest target work
+  local name="$1" digest target
   shift
   local -a locks=()
   while [ "$1" != -- ]; do
