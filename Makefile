@@ -13,9 +13,9 @@ test:
 check:
 	@scripts/check.sh
 
-# Compare with other proxies: make bench PEERS="nginx"
+# Measure the release binary, beside other proxies where they are installed: make bench PEERS="nginx mcp-proxy"
 bench:
-	@PEERS='$(PEERS)' cargo run --locked --release -p bench -- $(PEERS)
+	@PEERS='$(PEERS)' scripts/bench.sh
 
 # One line per requirement set and cell; fails when something outside the baselines fails.
 conformance:
