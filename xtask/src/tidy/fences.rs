@@ -31,7 +31,7 @@ const FENCES: &[Fence] = &[
             "std::process::Command",
             "std::process::{Command",
             "std::process::{self, Command",
-            "tokio::process",
+            "tokio::process::Command",
         ],
         inside: &["process"],
         remedy: "child processes start in `process` only, with its limits and its group: ask it for one",
