@@ -30,6 +30,8 @@ pub struct Parts {
 
 /// One use of one connection, as a door asks for it.
 pub struct Call {
+    /// Its id, from [`Pipeline::new_id`]: the door tells it to the caller, the record keeps it.
+    pub id: CallId,
     /// Who asks; the door has authenticated it.
     pub caller: Arc<Caller>,
     /// Which door: `mcp`, `call`.
@@ -166,6 +168,12 @@ impl Pipeline {
         }
     }
 
+    /// An id for the next call.
+    #[must_use]
+    pub fn new_id(&self) -> CallId {
+        CallId::new(self.parts.clock.as_ref(), self.parts.entropy.as_ref())
+    }
+
     /// Does one call: every stage, in this order, and a record whatever happens.
     ///
     /// # Errors
@@ -296,7 +304,7 @@ impl<'a> Trace<'a> {
     fn start(pipeline: &'a Pipeline, call: &Call) -> Self {
         let clock = &pipeline.parts.clock;
         let started_us = clock.monotonic_us();
-        let id = CallId::new(clock.as_ref(), pipeline.parts.entropy.as_ref());
+        let id = call.id;
         let record = CallRecord {
             id,
             at: clock.now(),

@@ -1,0 +1,123 @@
+//! The door: what it is made of, and the state that its faces share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use call::{Peer, Pipeline};
+use identity::Identity;
+use model::{Caller, Clock, Entropy, Sealer};
+
+use crate::endpoint::Endpoint;
+use crate::events::Events;
+use crate::park::ParkingLot;
+use crate::session::Sessions;
+use crate::view::Views;
+
+/// What the binary hands in.
+pub struct Parts {
+    /// The one way to use connections.
+    pub pipeline: Arc<Pipeline>,
+    /// Who is calling.
+    pub identity: Arc<Identity>,
+    /// Seals session ids, cursors, states and task ids.
+    pub sealer: Arc<dyn Sealer>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// Limits and switches.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Version that the hub gives itself.
+    pub version: String,
+    /// Hosts beside loopback names.
+    pub allowed_hosts: Vec<String>,
+    /// Origins beside loopback ones; `*` allows any.
+    pub allowed_origins: Vec<String>,
+    /// Largest HTTP body, bytes.
+    pub body_bytes_max: usize,
+    /// Largest line or WebSocket message, bytes.
+    pub line_bytes_max: usize,
+    /// Serve WebSocket upgrades.
+    pub has_websocket: bool,
+    /// Serve the legacy HTTP+SSE transport.
+    pub has_sse: bool,
+    /// Items on one page of a list.
+    pub page_items: usize,
+    /// How long a list waits for connections on their way up.
+    pub settle: Duration,
+    /// How long a question to the client may stay open.
+    pub ask_timeout: Duration,
+    /// How long an HTTP answer may wait before it becomes a stream.
+    pub stream_after: Duration,
+    /// Calls open at once on one byte stream.
+    pub open_calls_max: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+            body_bytes_max: 10 * 1024 * 1024,
+            line_bytes_max: 16 * 1024 * 1024,
+            has_websocket: true,
+            has_sse: true,
+            page_items: 100,
+            settle: Duration::from_secs(10),
+            ask_timeout: Duration::from_secs(600),
+            stream_after: Duration::from_secs(15),
+            open_calls_max: 256,
+        }
+    }
+}
+
+/// The hub as an MCP server. One for all cores.
+pub struct Door {
+    parts: Parts,
+    settings: Settings,
+    pub(crate) views: Arc<Views>,
+    pub(crate) sessions: Sessions,
+    pub(crate) parking: ParkingLot,
+    pub(crate) events: Arc<Events>,
+    pub(crate) modern_version: Arc<str>,
+}
+
+/// Who asks, of which face.
+#[derive(Clone)]
+pub(crate) struct Who {
+    pub(crate) caller: Arc<Caller>,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) peer: Arc<Peer>,
+}
+
+impl Door {
+    /// Opens the door. Has to be called inside a runtime that lives as long as the hub: what happens
+    /// outside of calls is passed on from there.
+    #[must_use]
+    pub fn new(parts: Parts, settings: Settings) -> Arc<Self> {
+        let events = Events::start(&parts.pipeline);
+        let door = Arc::new(Self {
+            views: Arc::clone(&events.views),
+            sessions: Sessions::default(),
+            parking: ParkingLot::default(),
+            events,
+            modern_version: wire::version::LATEST_MODERN.into(),
+            parts,
+            settings,
+        });
+        tokio::spawn(crate::session::sweep(Arc::downgrade(&door)));
+        door
+    }
+
+    pub(crate) const fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
+    pub(crate) const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+}
