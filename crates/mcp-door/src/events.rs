@@ -37,13 +37,15 @@ pub(crate) enum Wants {
     Listen { id: Bytes, kinds: Vec<ListKind>, tasks: Vec<(Key, Arc<str>, String)> },
 }
 
+/// (connection, its own URI) → the URI as the client knows it.
+type Uris = AHashMap<(Key, Arc<str>), Arc<str>>;
+
 /// One listening client.
 pub(crate) struct Watch {
     who: Who,
     outbox: Arc<Outbox>,
     wants: Wants,
-    /// (connection, its own URI) → the URI as the client knows it.
-    uris: Mutex<AHashMap<(Key, Arc<str>), Arc<str>>>,
+    uris: Mutex<Uris>,
     seen: Mutex<[u64; 3]>,
 }
 

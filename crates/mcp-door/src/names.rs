@@ -13,7 +13,7 @@ pub(crate) fn exposed(key: &str, name: &str) -> String {
         return full;
     }
     let cut =
-        full.char_indices().map(|(at, _)| at).take_while(|at| *at < NAME_MAX - HASH_LEN).last().unwrap_or(0);
+        full.char_indices().map(|(at, _)| at).take_while(|at| *at <= NAME_MAX - HASH_LEN).last().unwrap_or(0);
     format!("{}_{:07x}", full.get(..cut).unwrap_or_default(), fnv(&full) & 0x0fff_ffff)
 }
 
