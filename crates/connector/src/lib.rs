@@ -63,7 +63,7 @@ pub trait Connector: Send + Sync + 'static {
 /// Something that happened outside of any call.
 #[derive(Debug, Clone)]
 pub enum Event {
-    /// A list is different now.
+    /// The upstream said that a list changed. Sent once the inventory has been read again.
     ListChanged(ListKind),
     /// A subscribed resource changed; `params` is the notification's raw object.
     ResourceUpdated { uri: Arc<str>, params: Bytes },

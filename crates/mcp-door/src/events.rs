@@ -14,6 +14,7 @@ use bytes::Bytes;
 use call::{Connector, Event, ListKind, Pipeline};
 use model::{Fault, Key};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use wire::{Object, object};
 
 use crate::Endpoint;
@@ -47,6 +48,8 @@ pub(crate) struct Watch {
     wants: Wants,
     uris: Mutex<Uris>,
     seen: Mutex<[u64; 3]>,
+    /// When each list was last told to have changed.
+    told: Mutex<[Option<Instant>; 3]>,
 }
 
 /// All of them, and the tasks that feed them.
@@ -99,6 +102,7 @@ impl Events {
             wants,
             uris: Mutex::default(),
             seen: Mutex::new(self.digests(who)),
+            told: Mutex::default(),
         });
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         lock(&self.watches).insert(number, Arc::clone(&watch));
@@ -154,9 +158,28 @@ impl Events {
         }
     }
 
-    fn deliver(&self, connection: &Key, event: &Event) {
-        if matches!(event, Event::ListChanged(_)) {
-            return; // The snapshot that follows tells it, to those for whom anything changed.
+    /// An upstream says that a list changed. Those for whom it looks different hear it from the snapshot;
+    /// whoever looks at this one connection hears it in any case, as over a wire.
+    fn repeat_list_changed(self: &Arc<Self>, connection: Key, kind: ListKind) {
+        let since = Instant::now();
+        let weak = Arc::downgrade(self);
+        tokio::spawn(async move {
+            tokio::time::sleep(DEBOUNCE * 2).await;
+            let Some(events) = weak.upgrade() else { return };
+            let watches: Vec<_> = lock(&events.watches).values().cloned().collect();
+            for watch in watches {
+                let is_of_it = matches!(&watch.who.endpoint, Endpoint::Connection(key) if *key == connection);
+                if is_of_it && !watch.was_told(kind, since) {
+                    watch.tell_list_changed(kind);
+                }
+            }
+        });
+    }
+
+    fn deliver(self: &Arc<Self>, connection: &Key, event: &Event) {
+        if let Event::ListChanged(kind) = event {
+            self.repeat_list_changed(connection.clone(), *kind);
+            return;
         }
         let watches: Vec<_> = lock(&self.watches).values().cloned().collect();
         for watch in watches {
@@ -192,7 +215,17 @@ async fn listen_to(events: Weak<Events>, key: Key, connector: Arc<dyn Connector>
 }
 
 impl Watch {
+    fn was_told(&self, kind: ListKind, since: Instant) -> bool {
+        let told = lock(&self.told);
+        KINDS.iter().zip(told.iter()).any(|(k, at)| *k == kind && at.is_some_and(|at| at >= since))
+    }
+
     fn tell_list_changed(&self, kind: ListKind) {
+        for (slot, known) in lock(&self.told).iter_mut().zip(KINDS) {
+            if known == kind {
+                *slot = Some(Instant::now());
+            }
+        }
         let wanted = match &self.wants {
             Wants::Session(_) => true,
             Wants::Listen { kinds, .. } => kinds.contains(&kind),

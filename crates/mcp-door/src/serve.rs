@@ -496,7 +496,9 @@ fn down(mounted: &Mounted) -> Fault {
 fn relayed(capabilities: &[u8], era: Era, upstream: Option<Era>) -> Vec<u8> {
     let Ok(object) = Object::scan(capabilities) else { return b"{}".to_vec() };
     if upstream == Some(era) {
-        return capabilities.to_vec();
+        // Listing all tasks of a session that callers share would show each the others'.
+        let tasks = object.get("tasks").and_then(|raw| Object::scan(raw).ok()).map(|tasks| tasks.edit(&[("list", None)]));
+        return tasks.map_or_else(|| capabilities.to_vec(), |tasks| object.edit(&[("tasks", Some(&tasks))]));
     }
     match era {
         // Core tasks of 2025-11-25 and the tasks extension are different protocols; neither is bridged.

@@ -17,7 +17,9 @@ pub const PROGRESS_TOKEN: &str = "progressToken";
 pub struct Meta<'a> {
     /// The whole object, for rewriting.
     pub raw: Option<&'a [u8]>,
-    /// Present and a string: the request claims to be modern.
+    /// The key is there, whatever its value: the request claims to be modern.
+    pub is_claim: bool,
+    /// The revision that is claimed, when it is a string.
     pub protocol_version: Option<Cow<'a, str>>,
     /// Raw object; `None` when absent or no object.
     pub client_capabilities: Option<&'a [u8]>,
@@ -40,17 +42,12 @@ impl<'a> Meta<'a> {
         let object = |key| meta.get(key).filter(|value: &&[u8]| value.first() == Some(&b'{'));
         Ok(Self {
             raw: Some(raw),
+            is_claim: meta.get(PROTOCOL_VERSION).is_some(),
             protocol_version: meta.get_str(PROTOCOL_VERSION),
             client_capabilities: object(CLIENT_CAPABILITIES),
             client_info: object(CLIENT_INFO),
             log_level: meta.get_str(LOG_LEVEL),
             progress_token: meta.get(PROGRESS_TOKEN),
         })
-    }
-
-    /// True when the sender claims to speak a modern revision: the key is there, whatever its value.
-    #[must_use]
-    pub const fn claims_modern(&self) -> bool {
-        self.protocol_version.is_some()
     }
 }
