@@ -5,7 +5,7 @@ use super::Finding;
 use super::rust;
 use super::tree::{File, Tree};
 
-/// A first line that only names the file says nothing.
+/// A first line that only names the file says nothing; one that quotes a command or a path says which.
 const HEADER_WORDS_MIN: usize = 4;
 const CODE_MARKS: &[(&str, &str)] = &[
     ("todo!", "finish it, or leave the feature out"),
@@ -56,7 +56,7 @@ fn header(file: &File, findings: &mut Vec<Finding>) {
     let Some(starts) = comment_of(file) else { return };
     let first = file.text.lines().find(|line| !line.starts_with("#!")).unwrap_or_default();
     let said = starts.iter().find_map(|start| first.strip_prefix(start));
-    if said.is_none_or(|said| said.split_whitespace().count() < HEADER_WORDS_MIN) {
+    if said.is_none_or(|said| said.split_whitespace().count() < HEADER_WORDS_MIN && !said.contains('`')) {
         let what = format!(
             "does not open with what it is for: begin with a `{}` line that says so",
             starts.join("` or `")
@@ -123,6 +123,7 @@ mod tests {
             (".ci/run", "#!/bin/sh\n# What this script does.\ntrue\n"),
             ("a.py", "#!/usr/bin/env python3\n\"\"\"What this program does.\"\"\"\n"),
             ("a.mjs", "// What this module does.\n"),
+            ("crates/a/tests/keys.rs", "//! `/api/v1/keys`.\n"),
             ("data.json", "{}\n"),
         ] {
             assert_eq!(findings(path, text), Vec::<String>::new(), "{path}");
