@@ -10,7 +10,7 @@ const KEYLESS: &str = "unused";
 
 /// One conversation with the client script at `url`: the plain tool answers, the asking tool asks.
 async fn talk(script: &str, mode: &str, url: &str, key: &str) -> anyhow::Result<Value> {
-    let mut client = Tools::find()?.client(script)?;
+    let mut client = Tools::find()?.script(&format!("clients/{script}"))?;
     client.args([url, key, mode, "test_simple_text", "test_elicitation"]);
     json_of(client).await
 }

@@ -85,6 +85,35 @@ async fn everything_over_the_transport_of_2024() {
     echo_through(&hub, "everything").await;
 }
 
+/// A server from `tests/servers`, which says where it listens.
+async fn own_server(script: &str) -> (Program, String) {
+    let mut server = Program::start(Tools::find().unwrap().script(script).unwrap()).unwrap();
+    let ready: serde_json::Value =
+        serde_json::from_str(&server.line(std::time::Duration::from_secs(60)).await.unwrap()).unwrap();
+    (server, ready["url"].as_str().unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn a_typescript_server_of_the_newest_revision_only() {
+    let (_server, url) = own_server("servers/typescript_v2_server.mjs").await;
+    let config = format!("integrations:\n  newest: {{ type: mcp, protocol: http, url: \"{url}\" }}\n");
+    let (hub, names) = hub_with(&config, "newest").await;
+    assert_eq!(names, ["echo"]);
+    echo_through(&hub, "newest").await;
+}
+
+#[tokio::test]
+async fn a_python_server_of_both_generations() {
+    let (_server, url) = own_server("servers/python_server.py").await;
+    for era in ["auto", "legacy", "modern"] {
+        let config =
+            format!("integrations:\n  both: {{ type: mcp, protocol: http, url: \"{url}\", era: {era} }}\n");
+        let (hub, names) = hub_with(&config, "both").await;
+        assert_eq!(names, ["echo"]);
+        echo_through(&hub, "both").await;
+    }
+}
+
 #[tokio::test]
 async fn files_within_their_folder_and_no_further() {
     let tools = Tools::find().unwrap();

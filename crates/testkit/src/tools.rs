@@ -53,19 +53,19 @@ impl Tools {
         self.modules.join(script)
     }
 
-    /// A command for one of the scripts in `tests/clients`, by its file name.
+    /// A command for one of the scripts below `tests/`: `script("clients/python_client.py")`.
     ///
     /// # Errors
     /// When the checkout cannot be found.
-    pub fn client(&self, script: &str) -> anyhow::Result<Command> {
-        let runtime = if Path::new(script).extension().is_some_and(|kind| kind == "py") {
+    pub fn script(&self, path: &str) -> anyhow::Result<Command> {
+        let runtime = if Path::new(path).extension().is_some_and(|kind| kind == "py") {
             &self.python
         } else {
             &self.node
         };
-        let mut client = command(runtime);
-        client.arg(root()?.join("tests/clients").join(script)).env("TRUNKLINE_TEST_NPM", &self.modules);
-        Ok(client)
+        let mut script = command(runtime);
+        script.arg(root()?.join("tests").join(path)).env("TRUNKLINE_TEST_NPM", &self.modules);
+        Ok(script)
     }
 }
 
