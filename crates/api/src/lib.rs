@@ -1,1 +1,32 @@
-//! The api room.
+//! The HTTP face: `POST /call`, the OpenAPI document, operations (`/health`, `/ready`, `/metrics`) and
+//! the management API under `/api/v1`.
+//!
+//! A request passes the guards (Host, Origin), then authentication and the one table of who may do what
+//! ([`routes`]), then its handler; everything that goes wrong leaves as problem JSON (`rescue`). Not its
+//! job: listeners and TLS (the binary), MCP (`mcp-door`), deciding about calls (`call`).
+//!
+//! Start reading at [`Parts`], then [`routes::ROUTES`].
+
+mod app;
+mod body;
+mod calls;
+mod connections;
+mod directory;
+mod door;
+mod errors;
+mod extract;
+mod guard;
+mod keys;
+mod metrics;
+mod openapi;
+mod operations;
+mod rescue;
+pub mod routes;
+mod status;
+mod tools;
+
+pub use app::{Parts, Settings};
+pub use directory::{Directory, Entry, Source};
+pub use errors::page as error_page;
+pub use metrics::Counters;
+pub use routes::router;

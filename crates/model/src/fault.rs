@@ -80,6 +80,8 @@ codes! {
     UNSUPPORTED = 1204, 400, "Not supported";
     /// A session, cursor or state that is not ours or not any more.
     STALE_STATE = 1205, 404, "Unknown or expired state";
+    /// An `Idempotency-Key` that was used already, for something else or with an answer that is gone.
+    KEY_REUSED = 1206, 422, "Idempotency key used before";
     /// Too many calls at once.
     BUSY = 1301, 429, "Too many calls at once";
     /// Did not answer in time.

@@ -1,0 +1,49 @@
+//! What the pipeline cannot know and the binary can: entries that never became a connection, where an
+//! entry was written, and how to try one out.
+
+use async_trait::async_trait;
+use model::{ConnectionStatus, Fault, Key};
+
+/// Told by the binary.
+#[async_trait]
+pub trait Directory: Send + Sync + 'static {
+    /// Every configured entry, mounted or not. Answers from memory.
+    fn entries(&self) -> Vec<Entry>;
+
+    /// True from the moment in which the hub stops taking new work.
+    fn is_draining(&self) -> bool;
+
+    /// Tries the connection out: connects afresh and reads its inventory.
+    ///
+    /// # Errors
+    /// Which layer failed, and what to do; `NOT_FOUND` when there is no such entry.
+    async fn retest(&self, key: &Key) -> Result<(), Fault>;
+}
+
+/// One configured entry.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Its key, as far as it is one; an entry with an unusable key keeps it as written.
+    pub key: String,
+    /// How it stands when it is not mounted: `configuring`, `error` or `disconnected`. Ignored for a
+    /// mounted one, whose connector knows better.
+    pub status: ConnectionStatus,
+    /// What is wrong with the entry itself, with a remedy; told for mounted ones too (a broken edit
+    /// leaves the old connection running).
+    pub reason: Option<String>,
+    /// Where it is written; `None` for what is only in the store.
+    pub source: Option<Source>,
+    /// Changed in the file only, not through the API.
+    pub is_file_managed: bool,
+    /// How bytes travel, as far as the entry says: `stdio`, `http`, ...
+    pub transport: Option<String>,
+}
+
+/// Where an entry is written.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Source {
+    /// Path of the file.
+    pub file: String,
+    /// Line in it, from 1.
+    pub line: Option<u32>,
+}

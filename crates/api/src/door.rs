@@ -1,0 +1,143 @@
+//! `POST /call/{connection}/{tool}`: arguments in, result out, for callers that are no MCP clients.
+//!
+//! The answer is `{"call_id","result","is_error","truncated","cached","duration_ms"}`; what `result` is
+//! stands in [`answer`]. With an `Idempotency-Key` the call runs once; see [`idempotency`].
+
+mod answer;
+mod idempotency;
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use call::{Call, Outcome};
+use http::HeaderValue;
+use http::header::{CONTENT_TYPE, HeaderName};
+use model::id::CallId;
+use model::{CallKind, Caller, Code, Fault, Key};
+
+use crate::app::App;
+use crate::body;
+use crate::extract::{Segments, Signed};
+use crate::rescue::Problem;
+
+pub(crate) use idempotency::Idempotency;
+
+/// Says that an answer is the one that an earlier request with the same `Idempotency-Key` got.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// What is asked, checked as far as a door checks.
+struct Asked {
+    id: CallId,
+    caller: Arc<Caller>,
+    connection: String,
+    tool: String,
+    /// A JSON object, as it came.
+    arguments: Bytes,
+}
+
+pub(crate) async fn call(
+    State(app): State<Arc<App>>,
+    Signed(caller): Signed,
+    Segments((connection, tool)): Segments<(String, String)>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (head, body) = request.into_parts();
+    let key = idempotency::key_of(&head.headers)?;
+    let arguments = body::object(&head.headers, body, app.parts.settings.body_bytes_max).await?;
+    let asked = Asked { id: app.parts.pipeline.new_id(), caller, connection, tool, arguments };
+    let Some(key) = key else {
+        return perform(&app, asked).await.map(respond);
+    };
+    let slot = app.idempotency.slot(&asked.caller.principal, &asked.connection, &asked.tool, &key);
+    let digest = app.idempotency.digest(&asked.arguments);
+    let id = asked.id;
+    let work = {
+        let app = Arc::clone(&app);
+        // Finished whether or not the client still waits: it comes back with the same key for the answer.
+        async move { perform(&app, asked).await }
+    };
+    let (answer, is_replayed) = app.idempotency.once(slot, digest, id, work).await?;
+    let mut response = match &*answer {
+        Ok(json) => respond(json.clone()),
+        Err(problem) => problem.clone().into_response(),
+    };
+    if is_replayed {
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}
+
+fn respond(json: Bytes) -> Response {
+    ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], json).into_response()
+}
+
+async fn perform(app: &App, asked: Asked) -> Result<Bytes, Problem> {
+    let Asked { id, caller, connection, tool, arguments } = asked;
+    let started_us = app.parts.clock.monotonic_us();
+    let Ok(key) = connection.parse::<Key>() else {
+        return Err(absent(&connection, &tool).with_call(id));
+    };
+    let call = Call {
+        id,
+        caller: Arc::clone(&caller),
+        door: "call",
+        connection: key,
+        request: call::Request {
+            kind: CallKind::Tool,
+            method: "tools/call",
+            target: tool.as_str().into(),
+            params: answer::params(&tool, &arguments)?,
+            // What the upstream does with a second copy is unknown here, whatever the caller's own key says.
+            is_replayable: false,
+        },
+        arguments: Some(arguments),
+        peer: Arc::clone(&app.peer),
+        downstream: Arc::clone(&app.silent) as Arc<dyn call::Downstream>,
+    };
+    let outcome = app.parts.pipeline.call(call).await;
+    let result = match outcome.and_then(|outcome| complete(&connection, outcome)) {
+        Ok(result) => result,
+        // What is not there and what this caller may not use are one answer, whichever stage said it.
+        Err(fault) if fault.code == Code::NOT_FOUND || !may_use(&caller, &connection, &tool) => {
+            return Err(absent(&connection, &tool).with_call(id));
+        }
+        Err(fault) => return Err(Problem::from(fault).with_call(id)),
+    };
+    let took_us = app.parts.clock.monotonic_us().saturating_sub(started_us);
+    answer::json(id, &result, took_us / 1000).map_err(|fault| Problem::from(fault).with_call(id))
+}
+
+/// The tool's result, or what there is instead on a door where nobody answers questions or polls tasks.
+fn complete(connection: &str, outcome: Outcome) -> Result<(Bytes, bool), Fault> {
+    match outcome {
+        Outcome::Complete { result, is_error } => Ok((result, is_error)),
+        Outcome::InputRequired { .. } => {
+            let detail = format!(
+                "the tool of `{connection}` asks its caller something, which cannot be answered here"
+            );
+            Err(Fault::new(Code::UNANSWERED, detail)
+                .with_hint("call it through /mcp with a client that answers questions"))
+        }
+        Outcome::Task { .. } => {
+            let detail =
+                format!("`{connection}` started a task that nobody asked for; it may still be running");
+            Err(Fault::new(Code::BAD_ANSWER, detail)
+                .with_retry(model::Retry::OutcomeUnknown)
+                .with_hint("call it through /mcp with a client that follows tasks"))
+        }
+        Outcome::RpcError { error } => Err(answer::rpc_fault(connection, &error)),
+    }
+}
+
+fn may_use(caller: &Caller, connection: &str, tool: &str) -> bool {
+    policy::may_use(&caller.access, &format!("{connection}__{tool}")).allowed
+}
+
+fn absent(connection: &str, tool: &str) -> Problem {
+    let short = |text: &str| text.chars().take(128).collect::<String>();
+    let detail =
+        format!("there is no tool `{}` in `{}` that this key may use", short(tool), short(connection));
+    Fault::new(Code::NOT_FOUND, detail).with_hint("GET /api/v1/tools lists what there is").into()
+}

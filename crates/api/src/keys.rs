@@ -1,0 +1,159 @@
+//! `/api/v1/keys`: API keys. A key's text is in the answer that makes it, and nowhere else, ever.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use http::StatusCode;
+use identity::{IdentityError, MadeKey, NewKey};
+use model::id::ApiKeyId;
+use model::{Access, Code, Fault, Timestamp};
+use policy::Pattern;
+use serde::{Deserialize, Serialize};
+use store::ApiKeyRow;
+
+use crate::app::App;
+use crate::body;
+use crate::extract::{Segments, Signed};
+use crate::rescue::Problem;
+
+/// How long a rotated key goes on working when nothing else is asked: a day.
+const OVERLAP_MS: u32 = 24 * 60 * 60 * 1000;
+/// And at most: 30 days.
+const OVERLAP_MS_MAX: u32 = 30 * OVERLAP_MS;
+
+#[derive(Serialize)]
+pub(crate) struct KeysView {
+    keys: Vec<KeyView>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct KeyView {
+    id: ApiKeyId,
+    name: String,
+    /// The first characters of the key, to recognise it by.
+    prefix: String,
+    access: Access,
+    created_at: Timestamp,
+    expires_at: Option<Timestamp>,
+    last_used_at: Option<Timestamp>,
+    revoked_at: Option<Timestamp>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct MadeKeyView {
+    /// The key itself: shown once.
+    key: String,
+    #[serde(flatten)]
+    view: KeyView,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewKeyBody {
+    name: String,
+    access: AccessBody,
+    expires_at: Option<Timestamp>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AccessBody {
+    allow: Vec<String>,
+    #[serde(default)]
+    deny: Vec<String>,
+    #[serde(default)]
+    manage: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RotationBody {
+    overlap_ms: Option<u32>,
+}
+
+pub(crate) async fn list_keys(
+    State(app): State<Arc<App>>,
+    Signed(caller): Signed,
+) -> Result<Json<KeysView>, Problem> {
+    let rows = app.parts.identity.list_keys(caller.owner.workspace).await.map_err(refused)?;
+    Ok(Json(KeysView { keys: rows.into_iter().map(view).collect() }))
+}
+
+pub(crate) async fn create_key(
+    State(app): State<Arc<App>>,
+    Signed(caller): Signed,
+    request: Request,
+) -> Result<(StatusCode, Json<MadeKeyView>), Problem> {
+    let new: NewKeyBody = read(&app, request).await?;
+    let AccessBody { allow, deny, manage } = new.access;
+    for pattern in allow.iter().chain(&deny) {
+        Pattern::compile(pattern).map_err(|error| unfit(format!("access: {error}")))?;
+    }
+    if new.expires_at.is_some_and(|at| at <= app.parts.clock.now()) {
+        return Err(unfit("expires_at: lies in the past; it is milliseconds since 1970, UTC"));
+    }
+    let new = NewKey {
+        owner: caller.owner,
+        name: new.name,
+        access: Access { allow, deny, manage },
+        expires_at: new.expires_at,
+    };
+    let made = app.parts.identity.make_key(new).await.map_err(refused)?;
+    Ok((StatusCode::CREATED, Json(made_view(made))))
+}
+
+pub(crate) async fn rotate_key(
+    State(app): State<Arc<App>>,
+    Signed(caller): Signed,
+    Segments(id): Segments<String>,
+    request: Request,
+) -> Result<(StatusCode, Json<MadeKeyView>), Problem> {
+    let id = parse(&id)?;
+    let rotation: RotationBody = read(&app, request).await?;
+    let overlap_ms = rotation.overlap_ms.unwrap_or(OVERLAP_MS);
+    if overlap_ms > OVERLAP_MS_MAX {
+        return Err(unfit(format!("overlap_ms: is {overlap_ms}, and at most {OVERLAP_MS_MAX} (30 days)")));
+    }
+    let made =
+        app.parts.identity.rotate_key(caller.owner.workspace, id, overlap_ms).await.map_err(refused)?;
+    Ok((StatusCode::CREATED, Json(made_view(made))))
+}
+
+pub(crate) async fn revoke_key(
+    State(app): State<Arc<App>>,
+    Signed(caller): Signed,
+    Segments(id): Segments<String>,
+) -> Result<StatusCode, Problem> {
+    app.parts.identity.revoke_key(caller.owner.workspace, parse(&id)?).await.map_err(refused)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn read<T: serde::de::DeserializeOwned>(app: &App, request: Request) -> Result<T, Problem> {
+    let (head, body) = request.into_parts();
+    body::json(&head.headers, body, app.parts.settings.body_bytes_max).await
+}
+
+fn parse(id: &str) -> Result<ApiKeyId, Problem> {
+    id.parse().map_err(|error: model::id::BadId| {
+        Fault::new(Code::NOT_FOUND, error.to_string()).with_hint("GET /api/v1/keys lists the keys").into()
+    })
+}
+
+fn unfit(detail: impl Into<String>) -> Problem {
+    Fault::new(Code::BAD_ARGUMENTS, detail).with_hint("GET /openapi.json shows the schema").into()
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is handed to map_err")]
+fn refused(error: IdentityError) -> Problem {
+    error.fault().into()
+}
+
+fn made_view(made: MadeKey) -> MadeKeyView {
+    MadeKeyView { key: made.secret.expose().to_owned(), view: view(made.row) }
+}
+
+fn view(row: ApiKeyRow) -> KeyView {
+    let ApiKeyRow { id, name, prefix, access, created_at, expires_at, last_used_at, revoked_at, .. } = row;
+    KeyView { id, name, prefix, access, created_at, expires_at, last_used_at, revoked_at }
+}

@@ -1,0 +1,132 @@
+//! The one place where a [`Fault`] becomes an HTTP answer: `application/problem+json` (RFC 9457).
+//!
+//! Members: `type` (`/errors/TL-nnnn`, which is served), `title`, `status`, `detail`, `code`, `blame`
+//! (`caller`, `upstream`, `operator`, `bug`), `retry` (`never`, `safe`, `after_ms:1000`,
+//! `outcome_unknown`: the words of the MCP door), `hint` (may be empty), `call_id` (null when nothing was
+//! called). `retry: after_ms` also sets `Retry-After`, in whole seconds.
+
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderMap, StatusCode};
+use model::id::CallId;
+use model::{Blame, Code, Fault, Retry};
+
+/// A fault on its way out.
+#[derive(Debug, Clone)]
+pub(crate) struct Problem {
+    fault: Fault,
+    status: StatusCode,
+    call_id: Option<CallId>,
+    challenge: Option<&'static str>,
+}
+
+#[derive(serde::Serialize)]
+struct View<'a> {
+    r#type: String,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+    code: Code,
+    blame: Blame,
+    retry: String,
+    hint: &'a str,
+    call_id: Option<CallId>,
+}
+
+// === impl Problem ===
+
+impl Problem {
+    pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
+        Fault::new(code, detail).into()
+    }
+
+    /// The request is not what the route asks for.
+    pub(crate) fn bad_message(detail: impl Into<String>, hint: &str) -> Self {
+        Fault::new(Code::BAD_MESSAGE, detail).with_hint(hint).into()
+    }
+
+    /// Nothing is served at this address.
+    pub(crate) fn no_page(path: &str) -> Self {
+        let path: String = path.chars().take(200).collect();
+        Fault::new(Code::NOT_FOUND, format!("nothing is served at `{path}`"))
+            .with_hint("GET /openapi.json lists what is")
+            .into()
+    }
+
+    /// A status other than the one its code usually has: 405 and 415 have no code of their own.
+    pub(crate) fn with_status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// The call that it happened in.
+    pub(crate) fn with_call(mut self, id: CallId) -> Self {
+        self.call_id = Some(id);
+        self
+    }
+
+    /// How to sign in (RFC 6750 §3).
+    pub(crate) fn with_challenge(mut self, challenge: &'static str) -> Self {
+        self.challenge = Some(challenge);
+        self
+    }
+
+    pub(crate) const fn fault(&self) -> &Fault {
+        &self.fault
+    }
+
+    /// As a member of another answer.
+    pub(crate) fn to_value(&self) -> serde_json::Value {
+        serde_json::to_value(self.view()).unwrap_or_default()
+    }
+
+    fn view(&self) -> View<'_> {
+        View {
+            r#type: format!("/errors/{}", self.fault.code),
+            title: self.fault.code.describe().1,
+            status: self.status.as_u16(),
+            detail: &self.fault.detail,
+            code: self.fault.code,
+            blame: self.fault.blame,
+            retry: retry_text(self.fault.retry),
+            hint: &self.fault.hint,
+            call_id: self.call_id,
+        }
+    }
+}
+
+impl From<Fault> for Problem {
+    fn from(fault: Fault) -> Self {
+        let status =
+            StatusCode::from_u16(fault.code.describe().0).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Self { fault, status, call_id: None, challenge: None }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        if self.fault.blame == Blame::Bug {
+            tracing::error!(code = %self.fault.code, call_id = ?self.call_id, "{}", self.fault.detail);
+        }
+        let body = serde_json::to_vec(&self.view()).unwrap_or_default();
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Retry::AfterMs(ms) = self.fault.retry {
+            headers.insert(RETRY_AFTER, HeaderValue::from(ms.div_ceil(1000)));
+        }
+        if let Some(challenge) = self.challenge {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        (self.status, headers, body).into_response()
+    }
+}
+
+/// Whether to try again, in one word.
+fn retry_text(retry: Retry) -> String {
+    match retry {
+        Retry::Never => "never".to_owned(),
+        Retry::Safe => "safe".to_owned(),
+        Retry::AfterMs(ms) => format!("after_ms:{ms}"),
+        Retry::OutcomeUnknown => "outcome_unknown".to_owned(),
+    }
+}

@@ -1,0 +1,188 @@
+//! A connection whose tools do what their names say, and the entries of a configuration.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use api::{Directory, Entry, Source};
+use async_trait::async_trait;
+use bytes::Bytes;
+use call::{Connector, Ctx, Event, Inventory, Outcome, Request, State, Tool};
+use model::{Code, Condition, ConnectionStatus, Era, Fault, Key};
+use serde_json::{Value, json};
+use tokio::sync::{Semaphore, broadcast, watch};
+
+/// The fake upstream.
+pub(crate) struct Fake {
+    /// How many calls reached it.
+    pub(crate) called: AtomicUsize,
+    /// How many calls of `slow` may end.
+    pub(crate) gate: Semaphore,
+    /// Calls of `shaky` fail before they are sent while this is set.
+    pub(crate) is_down: AtomicBool,
+    changes: watch::Sender<u64>,
+    events: broadcast::Sender<Event>,
+    inventory: Arc<Inventory>,
+}
+
+fn tool(name: &str, description: &str, input: &Value, output: Option<&Value>) -> Arc<Tool> {
+    let raw =
+        json!({ "name": name, "description": description, "inputSchema": input, "outputSchema": output });
+    Arc::new(Tool {
+        name: name.into(),
+        raw: raw.to_string().into(),
+        description: description.into(),
+        input_schema: input.to_string().into(),
+        output_schema: output.map(|output| output.to_string().into()),
+        claims_read_only: name == "echo",
+        claims_idempotent: false,
+    })
+}
+
+impl Fake {
+    pub(crate) fn new() -> Arc<Self> {
+        let any = json!({ "type": "object" });
+        let number =
+            json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] });
+        let tools = vec![
+            tool("echo", "Says it back.\nWord for word.", &number, Some(&number)),
+            tool("text", "Answers with a text", &any, None),
+            tool("fail", "Says that it failed", &any, None),
+            tool("ask", "Asks its caller", &any, None),
+            tool("refuse", "Answers with a protocol error", &any, None),
+            tool("slow", "Waits for the gate", &any, None),
+            tool("shaky", "Is unreachable now and then", &any, None),
+            tool(
+                "odd/name",
+                "Has a slash in its name",
+                &json!({ "$ref": "https://elsewhere.example/x" }),
+                None,
+            ),
+            tool("hidden", "Is not offered", &any, None),
+        ];
+        let capabilities = Some(Bytes::from_static(b"{}"));
+        Arc::new(Self {
+            called: AtomicUsize::new(0),
+            gate: Semaphore::new(0),
+            is_down: AtomicBool::new(false),
+            changes: watch::Sender::new(0),
+            events: broadcast::Sender::new(1),
+            inventory: Arc::new(Inventory { tools, capabilities, ..Inventory::default() }),
+        })
+    }
+
+    pub(crate) fn calls(&self) -> usize {
+        self.called.load(Ordering::SeqCst)
+    }
+}
+
+fn complete(result: &Value, is_error: bool) -> Outcome {
+    Outcome::Complete { result: result.to_string().into(), is_error }
+}
+
+#[async_trait]
+impl Connector for Fake {
+    fn inventory(&self) -> Arc<Inventory> {
+        Arc::clone(&self.inventory)
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    fn events(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+
+    fn state(&self) -> State {
+        State {
+            status: ConnectionStatus::Connected,
+            condition: Condition::Started,
+            reason: None,
+            transport: "http",
+            era: Some(Era::Modern),
+            protocol_version: Some("2026-07-28".to_owned()),
+            server: Some("fake 1".to_owned()),
+            pid: None,
+            restarts: 0,
+        }
+    }
+
+    async fn call(&self, _ctx: &Ctx, request: Request) -> Result<Outcome, Fault> {
+        if &*request.target == "shaky" && self.is_down.load(Ordering::SeqCst) {
+            return Err(Fault::new(Code::UNREACHABLE, "nobody is there"));
+        }
+        let number = self.called.fetch_add(1, Ordering::SeqCst) + 1;
+        assert!(!request.is_replayable && request.method == "tools/call");
+        let params: Value = serde_json::from_slice(&request.params).unwrap();
+        assert_eq!(params["name"], *request.target);
+        Ok(match &*request.target {
+            "echo" => complete(&json!({ "content": [], "structuredContent": params["arguments"] }), false),
+            "fail" => complete(
+                &json!({ "content": [{ "type": "text", "text": "no luck" }], "isError": true }),
+                true,
+            ),
+            "ask" => {
+                Outcome::InputRequired { result: Bytes::from_static(b"{\"resultType\":\"input_required\"}") }
+            }
+            "refuse" => {
+                Outcome::RpcError { error: Bytes::from_static(b"{\"code\":-32603,\"message\":\"on fire\"}") }
+            }
+            "slow" => {
+                self.gate.acquire().await.unwrap().forget();
+                complete(&json!({ "content": [{ "type": "text", "text": format!("run {number}") }] }), false)
+            }
+            _ => {
+                complete(&json!({ "content": [{ "type": "text", "text": format!("run {number}") }] }), false)
+            }
+        })
+    }
+
+    async fn refresh(&self) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    async fn subscribe(&self, _uri: &str) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    async fn unsubscribe(&self, _uri: &str) {}
+
+    async fn close(&self) {}
+}
+
+/// What the binary would tell.
+#[derive(Default)]
+pub(crate) struct FakeDirectory {
+    pub(crate) is_draining: AtomicBool,
+    pub(crate) retested: Mutex<Vec<String>>,
+}
+
+#[async_trait]
+impl Directory for FakeDirectory {
+    fn entries(&self) -> Vec<Entry> {
+        let entry = |key: &str, reason: Option<&str>, line| Entry {
+            key: key.to_owned(),
+            status: ConnectionStatus::Configuring,
+            reason: reason.map(str::to_owned),
+            source: Some(Source { file: "trunkline.yaml".to_owned(), line: Some(line) }),
+            is_file_managed: true,
+            transport: Some("stdio".to_owned()),
+        };
+        vec![entry("files", None, 3), entry("broken", Some("add `command`"), 9)]
+    }
+
+    fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::SeqCst)
+    }
+
+    async fn retest(&self, key: &Key) -> Result<(), Fault> {
+        self.retested.lock().unwrap().push(key.to_string());
+        match key.as_str() {
+            "files" => Ok(()),
+            "broken" => {
+                Err(Fault::new(Code::MISCONFIGURED, "`broken` has no command").with_hint("add `command`"))
+            }
+            other => Err(Fault::new(Code::NOT_FOUND, format!("no connection `{other}`"))),
+        }
+    }
+}
