@@ -1,7 +1,7 @@
 //! The writing thread: sleeps while nothing happens, gathers for a moment, writes, says what is done.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use model::CallRecord;
@@ -34,7 +34,11 @@ pub(crate) struct Shared {
     pub(crate) dropped: AtomicU64,
     pub(crate) torn: u64,
     pub(crate) tail: broadcast::Sender<Arc<str>>,
+    pub(crate) observer: OnceLock<Observer>,
 }
+
+/// Sees every record once, on the writing thread.
+pub(crate) type Observer = Box<dyn Fn(&CallRecord) + Send + Sync>;
 
 /// How far the thread has come.
 #[derive(Default)]
@@ -67,6 +71,7 @@ impl Shared {
             dropped: AtomicU64::new(0),
             torn,
             tail: broadcast::Sender::new(TAIL_MAX),
+            observer: OnceLock::new(),
         }
     }
 }
@@ -121,6 +126,9 @@ fn write_all(
     // While the rest of a failed batch is here, nothing more is drained: the lists are what is bounded.
     write_batch(shared, sink, batch, chunk)?;
     shared.shards.drain_into(batch);
+    if let Some(observer) = shared.observer.get() {
+        batch.iter().for_each(observer);
+    }
     // By the time of the answer, newest first, and then written from the end: the file grows in the order
     // of answers, and taking from the end of a list is free.
     batch.sort_by_key(|record| std::cmp::Reverse(answered_us(record)));

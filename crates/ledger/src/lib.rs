@@ -180,6 +180,13 @@ impl Recorder {
         self.shared.tail.subscribe()
     }
 
+    /// Shows every record that is taken from now on to `observer`, once, on the writing thread and before
+    /// it is written: for counting. It must be quick and must not wait. There is one; `false` when there
+    /// was one already.
+    pub fn observe(&self, observer: impl Fn(&CallRecord) + Send + Sync + 'static) -> bool {
+        self.shared.observer.set(Box::new(observer)).is_ok()
+    }
+
     /// Writes what has gathered and ends the thread. Records after this are counted as dropped.
     pub async fn close(&self) {
         self.stop();

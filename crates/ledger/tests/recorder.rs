@@ -224,6 +224,20 @@ async fn listeners_get_what_comes_after_them_as_it_is_written() {
 }
 
 #[tokio::test]
+async fn the_one_observer_sees_every_record_once() {
+    let recorder = Recorder::memory().unwrap();
+    let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seeing = Arc::clone(&seen);
+    assert!(recorder.observe(move |record| seeing.lock().unwrap().push(record.target.to_string())));
+    assert!(!recorder.observe(|_| {}), "there is one");
+    for n in 0..3 {
+        recorder.record(call(n));
+        recorder.flush().await.unwrap();
+    }
+    assert_eq!(*seen.lock().unwrap(), ["tool-0", "tool-1", "tool-2"]);
+}
+
+#[tokio::test]
 async fn endless_arguments_are_left_out_and_said_so() {
     let recorder = Recorder::memory().unwrap();
     let mut record = call(1);
