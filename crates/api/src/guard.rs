@@ -63,7 +63,7 @@ pub(crate) async fn authorize(
     let caller = authenticate(&app, request.headers())?;
     if needs != Needs::Key && !caller.access.manage {
         let fault = Fault::new(Code::FORBIDDEN, "this key may not use the management API")
-            .with_hint("use a key with `manage`; `trunkline key new --manage` makes one");
+            .with_hint("use a key whose access has `manage`");
         return Err(fault.into());
     }
     request.extensions_mut().insert(caller);
