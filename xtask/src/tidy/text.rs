@@ -6,7 +6,7 @@ use super::rust;
 use super::tree::{File, Tree};
 
 /// A first line that only names the file says nothing; one that quotes a command or a path says which.
-const HEADER_WORDS_MIN: usize = 4;
+const HEADER_WORDS_MIN: usize = 2;
 const CODE_MARKS: &[(&str, &str)] = &[
     ("todo!", "finish it, or leave the feature out"),
     ("unimplemented!", "finish it, or leave the feature out"),
