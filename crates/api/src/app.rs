@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use call::{Peer, Pipeline, Silent};
-use identity::Identity;
+use identity::{Identity, Origins};
 use ledger::Recorder;
 use model::{Clock, Entropy, Timestamp};
 
 use crate::door::Idempotency;
-use crate::guard::Guard;
 use crate::{Counters, Directory};
 
 /// What the API is made of.
@@ -55,7 +54,7 @@ pub struct Settings {
 /// The state of all handlers.
 pub(crate) struct App {
     pub(crate) parts: Parts,
-    pub(crate) guard: Guard,
+    pub(crate) origins: Origins,
     pub(crate) idempotency: Arc<Idempotency>,
     /// Callers of this door are no MCP clients: one description fits all.
     pub(crate) peer: Arc<Peer>,
@@ -64,8 +63,10 @@ pub(crate) struct App {
 
 impl App {
     pub(crate) fn new(parts: Parts) -> Self {
-        let guard = Guard::new(&parts.settings);
+        let settings = &parts.settings;
+        let (hosts, origins) = (&settings.allowed_hosts, &settings.allowed_origins);
+        let origins = Origins::new(&settings.listen, &settings.public_url, hosts, origins);
         let idempotency = Arc::new(Idempotency::new(Arc::clone(&parts.clock), parts.entropy.as_ref()));
-        Self { parts, guard, idempotency, peer: Arc::new(Peer::plain()), silent: Arc::new(Silent) }
+        Self { parts, origins, idempotency, peer: Arc::new(Peer::plain()), silent: Arc::new(Silent) }
     }
 }

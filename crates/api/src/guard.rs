@@ -1,9 +1,4 @@
 //! In front of everything: is the request from where it may come from? Then: who is it, and may it?
-//!
-//! Host and Origin are checked against pages in browsers that reach for local servers (DNS rebinding).
-//! A Host that is an IP address cannot be rebound, so a hub that listens on every address accepts any.
-
-mod place;
 
 use std::sync::Arc;
 
@@ -14,28 +9,18 @@ use http::HeaderMap;
 use http::header::{
     AUTHORIZATION, CACHE_CONTROL, HOST, HeaderName, HeaderValue, ORIGIN, X_CONTENT_TYPE_OPTIONS,
 };
+use identity::Origins;
 use model::{Caller, Code, Fault};
 
-use crate::Settings;
 use crate::app::App;
 use crate::rescue::Problem;
 use crate::routes::Needs;
-use place::{Origin, Place};
-
-/// Where requests may come from.
-#[derive(Debug)]
-pub(crate) struct Guard {
-    hosts: Vec<Place>,
-    origins: Vec<Origin>,
-    /// Listening on `0.0.0.0` or `[::]`.
-    is_everywhere: bool,
-}
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// The outermost layer.
 pub(crate) async fn enter(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let mut response = match app.guard.check(request.uri(), request.headers()) {
+    let mut response = match check_origin(&app.origins, request.uri(), request.headers()) {
         Ok(()) => next.run(request).await,
         Err(fault) => Problem::from(fault).into_response(),
     };
@@ -85,54 +70,9 @@ fn authenticate(app: &App, headers: &HeaderMap) -> Result<Arc<Caller>, Problem> 
         .map_err(|fault| Problem::from(fault).with_challenge(challenge))
 }
 
-// === impl Guard ===
-
-impl Guard {
-    pub(crate) fn new(settings: &Settings) -> Self {
-        let own = Origin::parse(&settings.public_url);
-        let listen = Place::parse(&settings.listen);
-        let is_everywhere = listen.as_ref().and_then(Place::ip).is_some_and(|ip| ip.is_unspecified());
-        let hosts = settings.allowed_hosts.iter().filter_map(|text| Place::parse(text));
-        let hosts = hosts.chain(listen).chain(own.as_ref().map(|own| own.place.any_port())).collect();
-        let origins =
-            settings.allowed_origins.iter().filter_map(|text| Origin::parse(text)).chain(own).collect();
-        Self { hosts, origins, is_everywhere }
-    }
-
-    fn check(&self, uri: &http::Uri, headers: &HeaderMap) -> Result<(), Fault> {
-        let mut hosts = headers.get_all(HOST).iter();
-        // HTTP/2 says it in the target; a Host beside it has to agree with the list as well.
-        let target = uri.authority().map(|authority| authority.as_str());
-        let named = hosts.next().map(|value| value.to_str().unwrap_or("?"));
-        if hosts.next().is_some() || (target.is_none() && named.is_none()) {
-            return Err(foreign("Host", named.unwrap_or("(none)")));
-        }
-        for host in [target, named].into_iter().flatten() {
-            if !Place::parse(host).is_some_and(|place| self.is_own_host(&place)) {
-                return Err(foreign("Host", host));
-            }
-        }
-        let mut origins = headers.get_all(ORIGIN).iter();
-        let Some(origin) = origins.next() else { return Ok(()) };
-        let text = origin.to_str().unwrap_or("?");
-        let is_own = Origin::parse(text).is_some_and(|origin| self.is_own_origin(&origin));
-        if is_own && origins.next().is_none() { Ok(()) } else { Err(foreign("Origin", text)) }
-    }
-
-    fn is_own_host(&self, host: &Place) -> bool {
-        host.is_loopback()
-            || (self.is_everywhere && host.ip().is_some())
-            || self.hosts.iter().any(|own| own.covers(host))
-    }
-
-    fn is_own_origin(&self, origin: &Origin) -> bool {
-        origin.place.is_loopback() || self.origins.contains(origin)
-    }
-}
-
-fn foreign(what: &str, value: &str) -> Fault {
-    let value: String = value.chars().take(200).collect();
-    let list = if what == "Host" { "allowed_hosts" } else { "allowed_origins" };
-    Fault::new(Code::FOREIGN_ORIGIN, format!("{what} `{value}` is not allowed here"))
-        .with_hint(format!("add it to `{list}` in the configuration if it should be"))
+/// Host and Origin, by the rules that all HTTP doors share.
+fn check_origin(origins: &Origins, uri: &http::Uri, headers: &HeaderMap) -> Result<(), Fault> {
+    let texts =
+        |name: HeaderName| headers.get_all(name).into_iter().map(|value| value.to_str().unwrap_or("?"));
+    origins.check(uri.authority().map(http::uri::Authority::as_str), texts(HOST), texts(ORIGIN))
 }

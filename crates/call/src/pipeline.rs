@@ -191,7 +191,8 @@ impl Pipeline {
 
         // Find: which connection, and which tool. What is not there cannot be refused for a better reason.
         trace.enter(stage::name::FIND);
-        let found = stage::find::run(self, connection.as_str(), request.kind, &request.target).await?;
+        let found =
+            stage::find::run(self, &caller.access, &connection, request.kind, &request.target).await?;
         let mounted = &found.mounted;
         trace.found(mounted, arguments.as_deref());
 

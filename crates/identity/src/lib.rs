@@ -6,6 +6,7 @@
 mod bearer;
 mod error;
 mod key;
+mod origins;
 mod snapshot;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::snapshot::Snapshot;
 
 pub use bearer::bearer;
 pub use error::IdentityError;
+pub use origins::Origins;
 
 /// How often [`Identity::follow`] writes down when keys were last used.
 const FLUSH_EVERY: Duration = Duration::from_secs(30);

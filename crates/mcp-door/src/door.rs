@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use call::{Peer, Pipeline};
-use identity::Identity;
+use identity::{Identity, Origins};
 use model::{Caller, Clock, Entropy, Sealer};
 
 use crate::endpoint::Endpoint;
@@ -32,9 +32,13 @@ pub struct Parts {
 pub struct Settings {
     /// Version that the hub gives itself.
     pub version: String,
+    /// The address that is listened on, `127.0.0.1:4780`.
+    pub listen: String,
+    /// How the hub is reached from outside; empty where that is the listen address.
+    pub public_url: String,
     /// Hosts beside loopback names.
     pub allowed_hosts: Vec<String>,
-    /// Origins beside loopback ones; `*` allows any.
+    /// Origins beside loopback ones.
     pub allowed_origins: Vec<String>,
     /// Largest HTTP body, bytes.
     pub body_bytes_max: usize,
@@ -60,6 +64,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            listen: String::new(),
+            public_url: String::new(),
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
             body_bytes_max: 10 * 1024 * 1024,
@@ -79,6 +85,7 @@ impl Default for Settings {
 pub struct Door {
     parts: Parts,
     settings: Settings,
+    pub(crate) origins: Origins,
     pub(crate) views: Arc<Views>,
     pub(crate) sessions: Sessions,
     pub(crate) parking: ParkingLot,
@@ -100,7 +107,10 @@ impl Door {
     #[must_use]
     pub fn new(parts: Parts, settings: Settings) -> Arc<Self> {
         let events = Events::start(&parts.pipeline);
+        let (hosts, origins) = (&settings.allowed_hosts, &settings.allowed_origins);
+        let origins = Origins::new(&settings.listen, &settings.public_url, hosts, origins);
         let door = Arc::new(Self {
+            origins,
             views: Arc::clone(&events.views),
             sessions: Sessions::default(),
             parking: ParkingLot::default(),

@@ -497,7 +497,10 @@ fn relayed(capabilities: &[u8], era: Era, upstream: Option<Era>) -> Vec<u8> {
     let Ok(object) = Object::scan(capabilities) else { return b"{}".to_vec() };
     if upstream == Some(era) {
         // Listing all tasks of a session that callers share would show each the others'.
-        let tasks = object.get("tasks").and_then(|raw| Object::scan(raw).ok()).map(|tasks| tasks.edit(&[("list", None)]));
+        let tasks = object
+            .get("tasks")
+            .and_then(|raw| Object::scan(raw).ok())
+            .map(|tasks| tasks.edit(&[("list", None)]));
         return tasks.map_or_else(|| capabilities.to_vec(), |tasks| object.edit(&[("tasks", Some(&tasks))]));
     }
     match era {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::{CallKind, Code, Fault};
+use model::{Access, CallKind, Code, Fault, Key};
 use tokio::time::Instant;
 
 use crate::snapshot::{Mounted, MountedTool};
@@ -19,18 +19,27 @@ const SETTLE: std::time::Duration = std::time::Duration::from_secs(10);
 
 pub(crate) async fn run(
     pipeline: &Pipeline,
-    connection: &str,
+    access: &Access,
+    connection: &Key,
     kind: CallKind,
     target: &str,
 ) -> Result<Found, Fault> {
-    if let Some(found) = look(pipeline, connection, kind, target)? {
-        return Ok(found);
+    let key = connection.as_str();
+    match look(pipeline, key, kind, target) {
+        Ok(Some(found)) => return Ok(found),
+        // What the caller may not use is refused in one wording and at once: neither the words nor the
+        // waiting may tell whether it is there.
+        _ if !stage::access::is_allowed_part(access, connection, target) => {
+            return Err(stage::access::refuse("tool", target, key));
+        }
+        Err(fault) => return Err(fault),
+        Ok(None) => {}
     }
     // Only a connection that has never answered gets here: wait for its first inventory.
-    pipeline.settle(Some(connection), Instant::now() + SETTLE).await;
-    match look(pipeline, connection, kind, target)? {
+    pipeline.settle(Some(key), Instant::now() + SETTLE).await;
+    match look(pipeline, key, kind, target)? {
         Some(found) => Ok(found),
-        None => Err(not_up(pipeline, connection)),
+        None => Err(not_up(pipeline, key)),
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 /// A host and, where it was said, a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
+pub(crate) struct Place {
     /// Lower case; IPv6 without brackets.
     name: String,
     port: Option<u16>,
@@ -12,15 +12,15 @@ pub(super) struct Place {
 
 /// Where a page came from. Its port is always there, the scheme's own included.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Origin {
+pub(crate) struct Origin {
     is_tls: bool,
-    pub(super) place: Place,
+    pub(crate) place: Place,
 }
 
 // === impl Place ===
 
 impl Place {
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let (name, rest) = match text.strip_prefix('[') {
             Some(inner) => {
                 let (name, rest) = inner.split_once(']')?;
@@ -41,21 +41,21 @@ impl Place {
         is_name.then(|| Self { name: name.to_ascii_lowercase(), port })
     }
 
-    pub(super) fn ip(&self) -> Option<IpAddr> {
+    pub(crate) fn ip(&self) -> Option<IpAddr> {
         self.name.parse().ok()
     }
 
-    pub(super) fn is_loopback(&self) -> bool {
+    pub(crate) fn is_loopback(&self) -> bool {
         self.name == "localhost" || self.ip().is_some_and(|ip| ip.is_loopback())
     }
 
     /// Whether `host` is meant when the list says `self`: a port only counts where the list names one.
-    pub(super) fn covers(&self, host: &Self) -> bool {
+    pub(crate) fn covers(&self, host: &Self) -> bool {
         self.name == host.name && (self.port.is_none() || self.port == host.port)
     }
 
     /// The same host on whichever port: a proxy in front may or may not repeat its own.
-    pub(super) fn any_port(&self) -> Self {
+    pub(crate) fn any_port(&self) -> Self {
         Self { name: self.name.clone(), port: None }
     }
 }
@@ -64,7 +64,7 @@ impl Place {
 
 impl Origin {
     /// Reads an origin, or the origin of a URL. `null` is none.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let (scheme, rest) = text.split_once("://")?;
         let is_tls = match scheme.to_ascii_lowercase().as_str() {
             "https" => true,
