@@ -57,6 +57,9 @@ pub(crate) struct Args {
     /// Requests a second over all connections, at moments fixed in advance; without it, as many as are answered.
     #[arg(long)]
     rate: Option<f64>,
+    /// Keep the generator, and the programs it starts, on this core.
+    #[arg(long)]
+    core: Option<usize>,
     /// What to ask for.
     #[arg(long, value_enum, default_value = "call")]
     ask: AskName,
@@ -104,6 +107,8 @@ pub(crate) struct Plan {
     pub(crate) connections: usize,
     pub(crate) seconds: f64,
     pub(crate) rate: Option<f64>,
+    /// Keeps the generator, and the programs it starts, on this core.
+    pub(crate) core: Option<usize>,
     pub(crate) ask: Ask,
 }
 
@@ -145,12 +150,15 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
 pub(crate) fn run(plan: &Plan, pids: &[u32]) -> Result<Measured> {
     let shared = Arc::new(Shared::new());
     let (abandon, abandoned) = tokio::sync::watch::channel(false);
-    let cores = cores::count().min(plan.connections).max(1);
+    let cores = if plan.core.is_some() { 1 } else { cores::count().min(plan.connections).max(1) };
     let mut threads = Vec::new();
     for core in 0..cores {
         let (plan, shared, mut abandoned) = (plan.clone(), Arc::clone(&shared), abandoned.clone());
         threads.push(cores::run_on_core("load", move || async move {
             let (plan, mut tasks) = (Arc::new(plan), JoinSet::new());
+            if let Some(core) = plan.core {
+                system::pin_this_thread(core)?;
+            }
             for index in (core..plan.connections).step_by(cores) {
                 let (plan, shared) = (Arc::clone(&plan), Arc::clone(&shared));
                 tasks.spawn(async move { worker::run(&plan, &shared, index).await });
@@ -319,6 +327,7 @@ impl Args {
             connections: self.connections,
             seconds: self.seconds,
             rate: self.rate,
+            core: self.core,
             ask,
         })
     }

@@ -4,6 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde::Serialize;
 
 /// The machine a result was measured on.
@@ -73,9 +74,45 @@ pub(crate) fn terminate(pid: u32) {
     }
 }
 
+/// Keeps the calling thread, and what it starts, on one core.
+pub(crate) fn pin_this_thread(core: usize) -> Result<()> {
+    Ok(sched_setaffinity(None, &only(core))?)
+}
+
+/// Keeps every thread of the process `pid` on one core.
+pub(crate) fn pin(pid: u32, core: usize) -> Result<()> {
+    place(pid, &only(core))
+}
+
+/// Lets every thread of the process `pid` run where the calling thread may.
+pub(crate) fn unpin(pid: u32) -> Result<()> {
+    place(pid, &sched_getaffinity(None)?)
+}
+
 /// Waits, on a thread that does nothing else.
 pub(crate) fn pause(ms: u64) {
     std::thread::sleep(Duration::from_millis(ms));
+}
+
+fn place(pid: u32, cores: &CpuSet) -> Result<()> {
+    let threads =
+        fs::read_dir(format!("/proc/{pid}/task")).with_context(|| format!("process {pid} is gone"))?;
+    for thread in threads {
+        let thread =
+            thread?.file_name().to_string_lossy().parse().ok().and_then(rustix::process::Pid::from_raw);
+        // A thread may end between being listed and being moved.
+        match sched_setaffinity(thread, cores) {
+            Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+            Err(error) => return Err(error).with_context(|| format!("cannot place process {pid}")),
+        }
+    }
+    Ok(())
+}
+
+fn only(core: usize) -> CpuSet {
+    let mut cores = CpuSet::new();
+    cores.set(core);
+    cores
 }
 
 fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {

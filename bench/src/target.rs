@@ -39,6 +39,8 @@ impl Target {
 pub(crate) async fn dial(to: SocketAddr, from: Option<IpAddr>) -> Result<TcpStream> {
     let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     if let Some(from) = from {
+        // Ports that still cool down after an earlier connection to another server may be taken again.
+        socket.set_reuseaddr(true)?;
         socket
             .bind(SocketAddr::new(from, 0))
             .with_context(|| format!("cannot use the source address {from}"))?;

@@ -3,6 +3,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{ChildStdin, ChildStdout, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -11,7 +12,7 @@ use super::stage::Stage;
 use crate::spawn::{self, Program};
 
 /// Connections one holder holds at most: well below the file limit and the ports of one address.
-const HELD_MAX: usize = 8_000;
+const HELD_MAX: usize = 4_000;
 
 /// Some processes that together hold many connections. They end, and the connections with them, when this is dropped.
 #[derive(Debug)]
@@ -45,7 +46,7 @@ impl Holders {
         while left > 0 {
             let part = left.min(HELD_MAX);
             let mut command = spawn::command(&stage.bench, Some(&stage.args.out.join("hold.log")));
-            let from = format!("127.0.1.{}", holders.all.len() + 1);
+            let from = next_address();
             command.args(["hold", "--url", url, "--count", &part.to_string(), "--from", &from]);
             command.args(key.map(|key| ["--key", key]).into_iter().flatten());
             if is_stream {
@@ -88,6 +89,13 @@ impl Holder {
         self.output.read_line(&mut line)?;
         serde_json::from_str(&line).with_context(|| format!("a holder said {line:?}; see hold.log"))
     }
+}
+
+/// A loopback address no holder of this run has come from, so that no port of it is still cooling down.
+fn next_address() -> String {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("127.1.{}.{}", number / 250 % 250, number % 250 + 1)
 }
 
 fn number(line: &Value, name: &str) -> usize {

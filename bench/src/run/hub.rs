@@ -134,6 +134,7 @@ impl Hub {
             connections,
             seconds,
             rate: None,
+            core: None,
             ask: Ask::Call { tool: tool.to_owned(), text_bytes: TEXT_BYTES },
         }
     }

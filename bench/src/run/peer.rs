@@ -89,6 +89,7 @@ impl Peer {
             connections,
             seconds,
             rate: None,
+            core: None,
             ask: Ask::Call { tool: "echo".to_owned(), text_bytes: TEXT_BYTES },
         }
     }

@@ -147,6 +147,16 @@ impl Stage {
         Ok(folder)
     }
 
+    /// The processes that a tool call passes: the upstream, nginx with its workers, the shared hub.
+    pub(crate) fn all_pids(&self) -> Vec<u32> {
+        let nginx = self.nginx.iter().flat_map(Peer::pids);
+        [self.upstream.program.pid()]
+            .into_iter()
+            .chain(nginx)
+            .chain(self.hub.iter().map(|hub| hub.pid()))
+            .collect()
+    }
+
     /// Lets `turns` follow each other in every repetition (A B A B), so that the noise of the machine meets them all.
     pub(crate) fn interleave(&self, turns: &[Turn]) -> Result<Vec<Taken>> {
         let mut all: Vec<_> =

@@ -89,6 +89,9 @@ fn stdio_door(stage: &mut Stage) -> Result<Figure> {
         connections: 1,
         seconds: stage.args.seconds,
         rate: None,
+        // A call goes back and forth between two processes that never work at the same time: on one core it costs
+        // what they do, on two it costs what it takes this machine to wake the other core.
+        core: Some(0),
         ask,
     };
     let all = stage.interleave(&[Turn { name: "trunkline", plan, pids: Vec::new() }])?;
@@ -96,12 +99,15 @@ fn stdio_door(stage: &mut Stage) -> Result<Figure> {
     let p50 = Series::of(taken.each(|window| window.p50_us as f64));
     let p99 = Series::of(taken.each(|window| window.p99_us as f64));
     Ok(match &stage.args.own_tool {
-        Some(tool) => Figure::new("P7", format!("stdio door, tools/call {tool} answered in the process c=1"))
-            .value("p50", Unit::Microseconds, p50)
-            .gate(Better::Lower, 50.0, 20.0)
-            .value("p99", Unit::Microseconds, p99)
-            .gate(Better::Lower, 200.0, 60.0),
-        None => Figure::new("P7", "stdio door, server/discover answered in the process c=1")
+        Some(tool) => Figure::new(
+            "P7",
+            format!("stdio door, tools/call {tool} answered in the process c=1 on one core"),
+        )
+        .value("p50", Unit::Microseconds, p50)
+        .gate(Better::Lower, 50.0, 20.0)
+        .value("p99", Unit::Microseconds, p99)
+        .gate(Better::Lower, 200.0, 60.0),
+        None => Figure::new("P7", "stdio door, server/discover answered in the process c=1 on one core")
             .value("p50", Unit::Microseconds, p50)
             .value("p99", Unit::Microseconds, p99)
             .note("not gated: no tool of the hub itself was named (--own-tool)"),

@@ -10,6 +10,7 @@ use crate::run::figure::{Better, Figure, Unit, Verdict};
 use crate::run::peer::Peer;
 use crate::run::series::Series;
 use crate::run::stage::{Stage, Taken, Turn, named};
+use crate::system;
 use crate::target::Target;
 
 /// Starts a bridge from this program's path, with its errors in a file; `None` when it is not installed.
@@ -70,12 +71,30 @@ pub(crate) fn cells(stage: &mut Stage) -> Result<Vec<Figure>> {
         .collect())
 }
 
-/// P5: what the gateway adds to the latency of one connection that sends one call after the other.
+/// P5: what the gateway adds to the latency of one connection that sends one call after the other; as the machine
+/// places the processes, and with all of them on one core, where waking another core is not part of it.
 pub(crate) fn latency(stage: &mut Stage) -> Result<Vec<Figure>> {
-    let plan = direct_plan(stage, 1)?;
-    let all = take_turns(stage, &plan)?;
-    let direct = named(&all, "direct").context("the upstream took no turn")?;
-    let what = "latency added, mcp tools/call modern http->http c=1";
+    let mut plan = direct_plan(stage, 1)?;
+    let free = latency_added(
+        "latency added, mcp tools/call modern http->http c=1",
+        &take_turns(stage, &plan)?,
+        true,
+    )?;
+    plan.core = Some(0);
+    let pids = stage.all_pids();
+    for pid in &pids {
+        system::pin(*pid, 0)?;
+    }
+    let pinned = take_turns(stage, &plan);
+    for pid in &pids {
+        system::unpin(*pid)?;
+    }
+    let what = "latency added, mcp tools/call modern http->http c=1, all processes on one core";
+    Ok(vec![free, latency_added(what, &pinned?, false)?])
+}
+
+fn latency_added(what: &str, all: &[Taken], is_gated: bool) -> Result<Figure> {
+    let direct = named(all, "direct").context("the upstream took no turn")?;
     let of = |taken: &Taken, p99: bool| {
         taken.each(|window| (if p99 { window.p99_us } else { window.p50_us }) as f64)
     };
@@ -83,32 +102,35 @@ pub(crate) fn latency(stage: &mut Stage) -> Result<Vec<Figure>> {
         Series::paired(&of(taken, p99), &of(direct, p99), |through, direct| through - direct)
     };
     let mut figure = Figure::new("P5", what);
-    match named(&all, "trunkline") {
-        Some(hub) => {
-            figure = figure
-                .value("added p50", Unit::Microseconds, added(hub, false))
-                .gate(Better::Lower, 60.0, 30.0)
-                .value("added p99", Unit::Microseconds, added(hub, true))
-                .gate(Better::Lower, 150.0, 80.0)
-                .value("trunkline p50", Unit::Microseconds, Series::of(of(hub, false)))
-                .value("trunkline p99", Unit::Microseconds, Series::of(of(hub, true)))
-                .value("cpu", Unit::MicrosecondsPerCall, Series::of(hub.cpu_us()));
+    if let Some(hub) = named(all, "trunkline") {
+        figure = figure.value("added p50", Unit::Microseconds, added(hub, false));
+        if is_gated {
+            figure = figure.gate(Better::Lower, 60.0, 30.0);
         }
-        None => figure = absent(figure),
+        figure = figure.value("added p99", Unit::Microseconds, added(hub, true));
+        if is_gated {
+            figure = figure.gate(Better::Lower, 150.0, 80.0);
+        }
+        figure = figure
+            .value("trunkline p50", Unit::Microseconds, Series::of(of(hub, false)))
+            .value("trunkline p99", Unit::Microseconds, Series::of(of(hub, true)))
+            .value("cpu", Unit::MicrosecondsPerCall, Series::of(hub.cpu_us()));
+    } else {
+        figure = absent(figure);
     }
     figure = figure.value("direct p50", Unit::Microseconds, Series::of(of(direct, false))).value(
         "direct p99",
         Unit::Microseconds,
         Series::of(of(direct, true)),
     );
-    if let Some(nginx) = named(&all, "nginx") {
+    if let Some(nginx) = named(all, "nginx") {
         figure = figure.value("nginx added p50", Unit::Microseconds, added(nginx, false)).value(
             "nginx added p99",
             Unit::Microseconds,
             added(nginx, true),
         );
     }
-    Ok(vec![figure])
+    Ok(figure)
 }
 
 fn throughput_figure(all: &[Taken]) -> Figure {
@@ -234,14 +256,14 @@ fn take_turns(stage: &mut Stage, plan: &Plan) -> Result<Vec<Taken>> {
     let mut turns = vec![stage.upstream.direct(plan)?];
     if let Some(nginx) = &stage.nginx {
         let mut through = nginx.call(plan.connections, plan.seconds);
-        through.rate = plan.rate;
+        (through.rate, through.core) = (plan.rate, plan.core);
         turns.push(Turn { name: nginx.name, plan: through, pids: nginx.pids() });
     }
     if stage.has_trunkline() {
         let hub = stage.hub()?;
         hub.wait_for("up__echo")?;
         let mut through = hub.call(Mode::Modern, "up__echo", plan.connections, plan.seconds);
-        through.rate = plan.rate;
+        (through.rate, through.core) = (plan.rate, plan.core);
         turns.push(Turn { name: "trunkline", plan: through, pids: vec![hub.pid()] });
     }
     stage.interleave(&turns)
@@ -256,6 +278,7 @@ fn direct_plan(stage: &Stage, connections: usize) -> Result<Plan> {
         connections,
         seconds: stage.args.seconds,
         rate: None,
+        core: None,
         ask: Ask::Call { tool: "echo".to_owned(), text_bytes: TEXT_BYTES },
     })
 }
