@@ -13,6 +13,7 @@ mod conversation;
 mod door;
 mod endpoint;
 mod events;
+mod greeting;
 mod guard;
 mod http;
 mod listen;
@@ -22,8 +23,10 @@ mod outbox;
 mod park;
 mod peer;
 mod rescue;
+mod routing;
 mod serve;
 mod session;
+mod shape;
 mod transport;
 mod view;
 

@@ -44,7 +44,7 @@ pub(crate) fn reply(fault: &Fault, kind: Option<CallKind>, era: Era) -> Reply {
         Code::BAD_MESSAGE | Code::TOO_LARGE => RpcCode::INVALID_REQUEST,
         _ => RpcCode::INTERNAL,
     };
-    let message = if code == RpcCode::INVALID_PARAMS && kind == Some(CallKind::Tool) {
+    let message = if fault.code == Code::NOT_FOUND && kind == Some(CallKind::Tool) {
         format!("Unknown tool: {fault}")
     } else {
         fault.to_string()

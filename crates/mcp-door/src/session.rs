@@ -28,6 +28,8 @@ const SESSION_AGE_MAX_MS: i64 = 24 * 3_600_000;
 const IDLE_MAX_MS: i64 = 3_600_000;
 /// Sessions in memory; past it the ones idle for longest have to be opened from their ids again.
 const SESSIONS_MAX: usize = 100_000;
+/// Ended ids that are remembered; past it the ones that expire first are forgotten.
+const ENDED_MAX: usize = 500_000;
 /// Questions open at once in one session.
 const QUESTIONS_MAX: usize = 64;
 
@@ -52,8 +54,9 @@ pub(crate) struct Session {
 #[derive(Default)]
 pub(crate) struct Sessions {
     live: Mutex<AHashMap<Arc<str>, Arc<Session>>>,
-    /// Ids that were ended by their clients, until they would no longer open anyway.
-    ended: Mutex<AHashMap<Arc<str>, i64>>,
+    /// Ids (hashed) that were ended by their clients, until they would no longer open anyway.
+    ended: Mutex<AHashMap<u64, i64>>,
+    hashing: ahash::RandomState,
 }
 
 impl Session {
@@ -192,6 +195,19 @@ impl Drop for Forget<'_> {
     }
 }
 
+impl Sessions {
+    fn remember_ended(&self, session: &Session) {
+        let mut ended = lock(&self.ended);
+        if ended.len() >= ENDED_MAX {
+            let mut until: Vec<i64> = ended.values().copied().collect();
+            let (_, median, _) = until.select_nth_unstable(ENDED_MAX / 2);
+            let median = *median;
+            ended.retain(|_, until| *until > median);
+        }
+        ended.insert(self.hashing.hash_one(&*session.id), session.issued_ms + SESSION_AGE_MAX_MS);
+    }
+}
+
 impl Door {
     /// A new session for a client that has just been greeted.
     pub(crate) fn start_session(&self, who: &Who) -> Option<Arc<Session>> {
@@ -225,7 +241,7 @@ impl Door {
             session.touch(now);
             return Some(Arc::clone(session));
         }
-        if lock(&self.sessions.ended).contains_key(id) {
+        if lock(&self.sessions.ended).contains_key(&self.sessions.hashing.hash_one(id)) {
             return None;
         }
         let plain = self.parts().sealer.open("session", &binding(who), id).ok()?;
@@ -254,7 +270,7 @@ impl Door {
     /// DELETE: the client is done with it.
     pub(crate) fn end_session(&self, session: &Session) {
         lock(&self.sessions.live).remove(&session.id);
-        lock(&self.sessions.ended).insert(Arc::clone(&session.id), session.issued_ms + SESSION_AGE_MAX_MS);
+        self.sessions.remember_ended(session);
         if let Some(stream) = session.stream() {
             stream.close();
         }
