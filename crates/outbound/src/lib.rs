@@ -1,1 +1,27 @@
-//! The outbound room.
+//! Every byte that leaves on a client socket: the egress guard, a lean HTTP/1.1 client with one keep-alive
+//! pool per core, TLS, and the raw dials (TCP, Unix, WebSocket) for protocols that speak for themselves.
+//!
+//! Not its job: retrying by meaning, authentication, redirects (never followed), what the bytes say.
+//! No other room opens client sockets. Start reading at [`Client::send`], then [`egress`].
+
+pub mod client;
+pub mod dial;
+pub mod egress;
+pub mod error;
+pub mod head;
+mod http1;
+mod pool;
+pub mod response;
+pub mod stream;
+pub mod target;
+pub mod websocket;
+
+pub use client::{Client, Outgoing};
+pub use dial::{dial_tcp, dial_unix};
+pub use egress::{EgressRule, Reach};
+pub use error::OutboundError;
+pub use head::Head;
+pub use response::{Body, Headers, Response};
+pub use stream::Stream;
+pub use target::Target;
+pub use websocket::{WsReader, WsWriter, dial_websocket};
