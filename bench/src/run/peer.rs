@@ -125,6 +125,6 @@ fn nginx_conf(address: SocketAddr, upstream: SocketAddr, at: &Path) -> String {
 
 /// An address nobody listens on now. Another program could take it before the peer does; the peer would then fail to
 /// start, which is seen.
-fn free_address() -> Result<SocketAddr> {
+pub(crate) fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind(("127.0.0.1", 0)).context("no free port")?.local_addr()?)
 }

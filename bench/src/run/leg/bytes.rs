@@ -6,6 +6,7 @@ use crate::load::{Ask, Plan, TEXT_BYTES};
 use crate::message::Mode;
 use crate::run::figure::{Better, Figure, Unit};
 use crate::run::hub::{Config, write_config};
+use crate::run::peer::free_address;
 use crate::run::series::Series;
 use crate::run::stage::{Stage, Taken, Turn, named};
 use crate::target::Target;
@@ -81,7 +82,8 @@ fn stdio_door(stage: &mut Stage) -> Result<Figure> {
             environment: vec![
                 ("TRUNKLINE_CONFIG".to_owned(), text(&config)),
                 ("TRUNKLINE_DATA".to_owned(), text(&folder.join("data"))),
-                ("TRUNKLINE_LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
+                // Nobody answers there, so the program starts a hub of its own instead of serving a running one.
+                ("TRUNKLINE_LISTEN".to_owned(), free_address()?.to_string()),
             ],
         },
         key: None,
