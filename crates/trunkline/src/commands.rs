@@ -1,10 +1,21 @@
 //! One file per verb. Each reads its part of the command line, does one thing, and says what came of it.
 
+mod call;
+mod calls;
 mod check;
+mod client;
 mod config;
+mod connection;
+mod doctor;
 mod explain;
 mod export;
 mod import;
+mod key;
+mod mcp;
+mod probe;
+mod serve;
+mod status;
+mod tools;
 
 use crate::cli::{Cli, ConfigVerb, Shared, Verb};
 use crate::config::{Config, Wanted, load};
@@ -25,7 +36,22 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Quit> {
         Verb::Explain { code } => explain::run(shared, code.as_deref()),
         Verb::Import { file, write } => import::run(shared, file, *write),
         Verb::Export { what, stdio } => export::run(shared, *what, *stdio),
-        _ => Err(Quit::failed("not wired")),
+        Verb::Serve { listen } => serve::run(shared, listen.as_deref()),
+        Verb::Mcp { toolset, connection } => mcp::run(shared, toolset.as_deref(), connection.as_deref()),
+        Verb::Status => status::run(shared),
+        Verb::Tools { search } => tools::run(shared, search.as_deref()),
+        Verb::Call { connection, tool, pairs, args, idempotency_key } => {
+            let (args, idempotency) = (args.as_deref(), idempotency_key.as_deref());
+            call::run(shared, &call::Wanted { connection, tool, pairs, args, idempotency })
+        }
+        Verb::Probe { url, command, headers, timeout } => {
+            let wanted = probe::Wanted { url: url.as_deref(), command, headers, timeout_s: *timeout };
+            probe::run(shared, &wanted)
+        }
+        Verb::Doctor => doctor::run(shared),
+        Verb::Key(verb) => key::run(shared, verb),
+        Verb::Connection(verb) => connection::run(shared, verb),
+        Verb::Calls { tail, search, limit } => calls::run(shared, *tail, search.as_deref(), *limit),
     }
 }
 

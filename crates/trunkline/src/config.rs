@@ -43,6 +43,7 @@ pub(crate) struct Config {
     /// Settings that the command line or the environment decided, and which.
     pub(crate) overrides: BTreeMap<&'static str, &'static str>,
     /// Every setting that was asked for.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the default file is tested against it"))]
     pub(crate) known: BTreeSet<String>,
     /// The file as it is, for showing.
     pub(crate) tree: Node,

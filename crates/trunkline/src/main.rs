@@ -7,12 +7,21 @@ mod cli;
 mod commands;
 mod config;
 mod say;
+mod wiring;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
+/// Small allocations on many threads are what a hub does all day.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
+    // The guard of the child processes is this program too: before anything else, without a runtime.
+    if std::env::args_os().nth(1).is_some_and(|first| first == wiring::GUARD_ARG) {
+        return ExitCode::from(u8::try_from(process::guard_main()).unwrap_or(1));
+    }
     let cli = match cli::Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -12,9 +12,8 @@ use super::fields::{Env, Fields, Reading};
 use super::problem::{Scope, Severity};
 use super::tree::{Mark, Node, Value, Word};
 
-pub(crate) use auth::Auth;
 pub(crate) use later::Later;
-pub(crate) use mcp::{ChildLimits, McpEntry, Transport, looks_secret};
+pub(crate) use mcp::{McpEntry, Transport, looks_secret};
 
 /// What `type` may be.
 pub(crate) const TYPES: &[(&str, Type)] = &[

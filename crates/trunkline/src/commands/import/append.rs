@@ -123,7 +123,7 @@ fn behind_last(
     // Comments at the left margin and blank lines before the next setting belong to that one.
     let belongs = |line: &String| {
         let inner = line.trim_start();
-        !inner.is_empty() && !(inner.starts_with('#') && line.len() - inner.len() < indent)
+        !(inner.is_empty() || inner.starts_with('#') && line.len() - inner.len() < indent)
     };
     let last = lines.iter().take(end).rposition(belongs).map_or(end, |last| last + 1);
     lines.splice(last..last, split(&block(imported, indent)));

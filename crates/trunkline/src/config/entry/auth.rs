@@ -19,8 +19,8 @@ pub(crate) enum Auth {
         /// Its value.
         value: Secret,
     },
-    /// With OAuth 2; what is still missing for it.
-    OAuth {
+    /// By somebody's leave, through OAuth 2; what is still missing for it.
+    Delegated {
         /// Names of absent credentials.
         missing: Vec<&'static str>,
     },
@@ -114,7 +114,7 @@ fn scheme_of(
                 STANDARD.encode(format!("{}:{}", name?.expose(), password?.expose()))
             ))
         }
-        Scheme::OAuth => Auth::OAuth { missing: oauth(credentials, reading) },
+        Scheme::OAuth => Auth::Delegated { missing: oauth(credentials, reading) },
     };
     if let Auth::Header { value, .. } = &auth
         && http::HeaderValue::from_str(value.expose()).is_err()

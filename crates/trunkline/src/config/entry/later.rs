@@ -35,7 +35,7 @@ pub(super) fn read(at: Mark, kind: Type, mut fields: Fields<'_>, reading: &mut R
         }
         _ => {}
     }
-    if let Some(Auth::OAuth { missing: absent }) = auth::read(&mut fields, reading) {
+    if let Some(Auth::Delegated { missing: absent }) = auth::read(&mut fields, reading) {
         missing.extend(absent.into_iter().map(|name| format!("auth.credentials.{name}")));
     }
     fields.number("timeout", 0.001, 86_400.0, reading);

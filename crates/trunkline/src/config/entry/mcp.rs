@@ -31,8 +31,6 @@ pub(crate) struct McpEntry {
     pub(crate) era: Option<Era>,
     /// How long one call may take, in milliseconds.
     pub(crate) timeout_ms: u64,
-    /// How often a safe call is sent again.
-    pub(crate) retry_count: u32,
     /// How many calls may be open at once.
     pub(crate) concurrency: usize,
     /// Which tools are offered.
@@ -121,7 +119,7 @@ pub(super) fn read(at: Mark, mut fields: Fields<'_>, reading: &mut Reading<'_>) 
         reading,
     );
     let timeout_ms = fields.number("timeout", 0.001, 86_400.0, reading).map_or(TIMEOUT_MS, milliseconds);
-    let retry_count = fields.count("retry_count", 0, 10, reading).unwrap_or(0);
+    retry_count(&mut fields, reading);
     let concurrency = fields.count("concurrency", 1, 65_536, reading).unwrap_or(CONCURRENCY);
     let tools = tools(&mut fields, reading);
     let record = fields.choice("record", &[("nothing", false), ("arguments", true)], reading);
@@ -133,7 +131,7 @@ pub(super) fn read(at: Mark, mut fields: Fields<'_>, reading: &mut Reading<'_>) 
             headers.retain(|(known, _)| *known != name);
             headers.push((name, value));
         }
-        Auth::OAuth { missing } => {
+        Auth::Delegated { missing } => {
             let mut reason = "signing in with OAuth comes with a later version; until then use \
                               `auth: { type: bearer, credentials: { token: \"${TOKEN}\" } }`"
                 .to_owned();
@@ -148,12 +146,21 @@ pub(super) fn read(at: Mark, mut fields: Fields<'_>, reading: &mut Reading<'_>) 
         headers,
         era: era.flatten(),
         timeout_ms,
-        retry_count: u32::try_from(retry_count).unwrap_or(0),
         concurrency: usize::try_from(concurrency).unwrap_or(1),
         tools,
         is_recording_arguments: record.unwrap_or(false),
         private_allowed: private_said.unwrap_or(is_private),
     })))
+}
+
+/// Checks `retry_count`, and says that it changes nothing: sending again is decided per call, by whether
+/// it is safe.
+fn retry_count(fields: &mut Fields<'_>, reading: &mut Reading<'_>) {
+    let Some(at) = fields.get("retry_count", reading).map(|node| node.at) else { return };
+    if fields.count("retry_count", 0, 10, reading).is_some_and(|count| count > 0) {
+        let what = "has no effect on MCP servers yet: only reads on an expired session are sent again, once";
+        reading.warn(at, &fields.key("retry_count"), what, Some("remove it".to_owned()));
+    }
 }
 
 /// Reads `egress.private`, when it is said.

@@ -1,0 +1,116 @@
+//! `trunkline calls`: the record of calls, newest first, or as it grows.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::client::{Remote, block_on, cell, escape};
+use crate::cli::Shared;
+use crate::say::{Quit, out, table};
+
+/// How often `--tail` looks, and how many records it looks back.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+const LOOK_BACK: u32 = 1000;
+
+/// Prints them.
+pub(crate) fn run(shared: &Shared, is_tail: bool, search: Option<&str>, limit: u32) -> Result<(), Quit> {
+    let hub = Remote::of(shared);
+    block_on(async {
+        let mut calls = list(&hub, search, limit).await?;
+        if !is_tail {
+            print(shared.json, &calls);
+            return Ok(());
+        }
+        let mut seen: VecDeque<String> = VecDeque::new();
+        loop {
+            calls.reverse();
+            let fresh: Vec<Value> =
+                calls.into_iter().filter(|call| !seen.contains(&cell(call, "id"))).collect();
+            for call in &fresh {
+                seen.push_back(cell(call, "id"));
+            }
+            // What the hub shows at most is what can come again.
+            while seen.len() > 2 * LOOK_BACK as usize {
+                seen.pop_front();
+            }
+            print_lines(shared.json, &fresh);
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+                _ = tokio::signal::ctrl_c() => return Ok(()),
+            }
+            calls = list(&hub, search, LOOK_BACK).await?;
+        }
+    })
+}
+
+async fn list(hub: &Remote, search: Option<&str>, limit: u32) -> Result<Vec<Value>, Quit> {
+    let mut path = format!("/api/v1/calls?limit={limit}");
+    if let Some(search) = search {
+        path.push_str(&format!("&search={}", escape(search)));
+    }
+    let answer = hub.get(&path).await?;
+    Ok(answer.get("calls").and_then(Value::as_array).cloned().unwrap_or_default())
+}
+
+fn print(is_json: bool, calls: &[Value]) {
+    if is_json {
+        out(&serde_json::json!({ "calls": calls }).to_string());
+        return;
+    }
+    let mut rows =
+        vec![["AT", "CALL", "DOOR", "CONNECTION", "WHAT", "OUTCOME", "MS"].map(str::to_owned).to_vec()];
+    rows.extend(calls.iter().map(row));
+    out(&table(&rows));
+}
+
+fn print_lines(is_json: bool, calls: &[Value]) {
+    for call in calls {
+        out(&if is_json { call.to_string() } else { row(call).join("  ") });
+    }
+}
+
+fn row(call: &Value) -> Vec<String> {
+    let micros = call.get("duration_us").and_then(Value::as_u64).unwrap_or(0);
+    let outcome = match (cell(call, "outcome"), cell(call, "code")) {
+        (outcome, code) if code.is_empty() => outcome,
+        (_, code) => code,
+    };
+    vec![
+        moment(call.get("at").and_then(Value::as_i64).unwrap_or(0)),
+        cell(call, "id"),
+        cell(call, "door"),
+        cell(call, "connection"),
+        cell(call, "target"),
+        outcome,
+        format!("{}.{}", micros / 1000, micros / 100 % 10),
+    ]
+}
+
+/// Milliseconds since 1970 as UTC. Days to dates as in Howard Hinnant's `civil_from_days`.
+fn moment(ms: i64) -> String {
+    let (days, rest) = (ms.div_euclid(86_400_000), ms.rem_euclid(86_400_000) / 1000);
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_part = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month_part + 2) / 5 + 1;
+    let month = if month_part < 10 { month_part + 3 } else { month_part - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::moment;
+
+    #[test]
+    fn moments_are_dates() {
+        assert_eq!(moment(0), "1970-01-01T00:00:00Z");
+        assert_eq!(moment(951_782_399_000), "2000-02-28T23:59:59Z");
+        assert_eq!(moment(951_868_799_000), "2000-02-29T23:59:59Z");
+        assert_eq!(moment(1_790_000_000_000), "2026-09-21T14:13:20Z");
+    }
+}

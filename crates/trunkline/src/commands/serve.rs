@@ -1,0 +1,168 @@
+//! `trunkline serve`: the story of a hub from its start to its end.
+
+mod announce;
+
+use std::sync::Arc;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::cli::Shared;
+use crate::commands::{configuration, env};
+use crate::config::{Config, Wanted, data_folder};
+use crate::say::{Quit, note};
+use crate::wiring::house::{self, Purpose};
+use crate::wiring::http::{self, Faces, Places, Served};
+use crate::wiring::hub::{Hub, tell};
+use crate::wiring::tls::Certificates;
+use crate::wiring::watch::FileWatch;
+use crate::wiring::{lines, sockets, telemetry};
+
+/// Threads for what happens outside of requests: connectors, the file, the ledger.
+const CONTROL_THREADS: usize = 2;
+
+/// Runs until SIGTERM or SIGINT.
+pub(crate) fn run(shared: &Shared, listen: Option<&str>) -> Result<(), Quit> {
+    let config = configuration(shared, listen);
+    if config.is_fatal() {
+        for problem in &config.problems {
+            note(&problem.to_string());
+        }
+        return Err(Quit::silent(2));
+    }
+    telemetry::start(&config.hub.log);
+    tell(&config.problems);
+    let control = control_runtime()?;
+    let wanted = Wanted { file: config.file.clone(), listen: listen.map(str::to_owned) };
+    let result = control.block_on(live(shared, &config, wanted));
+    // What is left are detached helpers: nothing that was promised waits for them.
+    control.shutdown_background();
+    result
+}
+
+/// The runtime of everything that outlives a request.
+pub(crate) fn control_runtime() -> Result<tokio::runtime::Runtime, Quit> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(CONTROL_THREADS)
+        .thread_name("control")
+        .enable_all()
+        .build()
+        .map_err(|error| Quit::failed(format!("no runtime: {error}")))
+}
+
+async fn live(shared: &Shared, config: &Config, wanted: Wanted) -> Result<(), Quit> {
+    // Signals first: one that comes during the start must not kill what has begun.
+    let mut signals = Signals::new()?;
+    let certificates = Certificates::load(&config.hub.tls)?.map(Arc::new);
+    let house = house::enter(config, &data_folder(shared.data.as_deref(), &env), Purpose::Serve).await?;
+    let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let http_sockets = sockets::listen(config.hub.listen, workers)?;
+    let address =
+        http_sockets.first().and_then(|socket| socket.local_addr().ok()).unwrap_or(config.hub.listen);
+    let tcp = config.hub.mcp.tcp.map(|address| sockets::listen(address, 1)).transpose()?;
+    let tcp = tcp.and_then(|mut sockets| sockets.pop());
+    let tcp_address = tcp.as_ref().and_then(|socket| socket.local_addr().ok());
+    let unix = config.hub.mcp.unix.as_deref().map(sockets::listen_unix).transpose()?;
+
+    let hub = Hub::new(house, config, wanted).await?;
+    let addresses = announce::Addresses::new(config, address, tcp_address);
+    let served = Served {
+        faces: Arc::new(Faces {
+            door: Arc::clone(&hub.door),
+            router: hub.api(config, &address.to_string(), &addresses.base),
+        }),
+        limits: config.hub.limits,
+        certificates: certificates.clone(),
+        places: Places::default(),
+        phase: hub.phase.subscribe(),
+    };
+    hub.connect(config);
+    let threads = http::start(http_sockets, &served)?;
+    let cannot = |error: std::io::Error| Quit::failed(format!("a listener cannot be used: {error}"));
+    if let Some(socket) = tcp {
+        let listener = tokio::net::TcpListener::from_std(socket).map_err(cannot)?;
+        tokio::spawn(lines::serve_tcp(listener, served.clone()));
+    }
+    if let Some(socket) = unix {
+        let listener = tokio::net::UnixListener::from_std(socket).map_err(cannot)?;
+        tokio::spawn(lines::serve_unix(listener, served.clone()));
+    }
+    announce::announce(shared.json, config, &hub, &addresses);
+
+    attend(&hub, config, certificates.as_deref(), &mut signals).await;
+
+    tracing::info!("stopping");
+    tokio::select! {
+        () = end(&hub, threads) => {}
+        () = signals.stop() => return Err(Quit::failed("stopped at once: a second signal came")),
+    }
+    if let Some(path) = &config.hub.mcp.unix {
+        // Gone already is fine.
+        let _ = std::fs::remove_file(path);
+    }
+    Ok(())
+}
+
+/// Reloads when the file changes or SIGHUP comes; returns when the hub is to stop.
+async fn attend(hub: &Hub, config: &Config, certificates: Option<&Certificates>, signals: &mut Signals) {
+    let mut watch = config.file.as_deref().and_then(|path| match FileWatch::start(path) {
+        Ok(watch) => Some(watch),
+        Err(error) => {
+            tracing::warn!(%error, "the configuration file is not watched: send SIGHUP after a change");
+            None
+        }
+    });
+    let Signals { terminate, interrupt, reload } = signals;
+    loop {
+        let changed = async {
+            match watch.as_mut() {
+                Some(watch) => watch.changed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = changed => hub.reload(config),
+            Some(()) = reload.recv() => {
+                if let Some(certificates) = certificates {
+                    certificates.reload();
+                }
+                hub.reload(config);
+            }
+            _ = terminate.recv() => return,
+            _ = interrupt.recv() => return,
+        }
+    }
+}
+
+/// Drains, waits for the workers, and lets go of everything.
+async fn end(hub: &Hub, threads: Vec<std::thread::JoinHandle<()>>) {
+    hub.drain().await;
+    let joined = tokio::task::spawn_blocking(move || threads.into_iter().all(|thread| thread.join().is_ok()));
+    if !matches!(joined.await, Ok(true)) {
+        tracing::error!("a worker ended badly");
+    }
+    hub.close().await;
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    reload: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Quit> {
+        let listen = |kind| signal(kind).map_err(|error| Quit::failed(format!("no signals: {error}")));
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            reload: listen(SignalKind::hangup())?,
+        })
+    }
+
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

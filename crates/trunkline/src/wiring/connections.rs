@@ -1,0 +1,303 @@
+//! What is connected: the entries of the file as running connectors, kept in step with the file.
+//!
+//! An unchanged entry is never touched. A changed one gets a new connector for new calls, while calls in
+//! flight finish on the old one. An entry that an edit broke keeps what ran before, and says so.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use call::{Mount, MountSettings, Pipeline, ToolLists};
+use connector::Connector;
+use mcp_upstream::{EraChoice, McpUpstream};
+use model::{Code, ConnectionStatus, Era, Fault, Key};
+
+use super::waiting::Waiting;
+use crate::config::Config;
+use crate::config::entry::{Entry, McpEntry, Shape, Transport};
+use crate::config::hub::Limits;
+
+/// How long calls in flight may go on after their connection was replaced or removed.
+const DRAIN_MAX: Duration = Duration::from_secs(30);
+/// How often it is looked whether they are over.
+const DRAIN_LOOK: Duration = Duration::from_millis(50);
+/// How long each step of connecting may take, in milliseconds.
+const CONNECT_TIMEOUT_MS: u64 = 30_000;
+
+/// See the head of the file.
+pub(crate) struct Connections {
+    pipeline: Arc<Pipeline>,
+    parts: mcp_upstream::Parts,
+    limits: Limits,
+    held: Mutex<Held>,
+    is_draining: AtomicBool,
+}
+
+#[derive(Default)]
+struct Held {
+    file: Option<PathBuf>,
+    live: BTreeMap<Key, Live>,
+}
+
+/// One connection.
+struct Live {
+    /// The entry that runs.
+    entry: Entry,
+    connector: Arc<dyn Connector>,
+    settings: MountSettings,
+    /// What is wrong with the entry as the file has it now, while an older one runs.
+    broken: Option<String>,
+}
+
+/// What one reload did.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Changes {
+    /// Keys that are new.
+    pub(crate) added: Vec<String>,
+    /// Keys that run with other settings now.
+    pub(crate) changed: Vec<String>,
+    /// Keys that are gone.
+    pub(crate) removed: Vec<String>,
+    /// Keys whose edit is wrong, so that the old settings stay.
+    pub(crate) kept: Vec<String>,
+}
+
+// === impl Connections ===
+
+impl Connections {
+    /// Nothing connected yet.
+    pub(crate) fn new(pipeline: Arc<Pipeline>, parts: mcp_upstream::Parts, limits: Limits) -> Arc<Self> {
+        Arc::new(Self {
+            pipeline,
+            parts,
+            limits,
+            held: Mutex::default(),
+            is_draining: AtomicBool::new(false),
+        })
+    }
+
+    /// Brings what runs in step with `config`. Has to be called inside the runtime that owns connectors.
+    pub(crate) fn apply(&self, config: &Config) -> Changes {
+        let mut changes = Changes::default();
+        let mut retired: Vec<(Key, Arc<dyn Connector>)> = Vec::new();
+        let mut held = self.held();
+        held.file.clone_from(&config.file);
+        let mut before = std::mem::take(&mut held.live);
+        for entry in &config.entries {
+            let key = entry.key.clone();
+            let live = match (before.remove(&key), &entry.shape) {
+                (Some(live), _) if live.entry.is_same_as(entry) => {
+                    Live { entry: entry.clone(), broken: None, ..live }
+                }
+                // What runs goes on: one slip of the pen must not take a working connection down.
+                (Some(live), Shape::Broken(reason)) if matches!(live.entry.shape, Shape::Mcp(_)) => {
+                    changes.kept.push(key.to_string());
+                    tracing::error!(connection = %key, "its entry is wrong, the old one stays in force: {reason}");
+                    Live {
+                        broken: Some(format!(
+                            "the file has an error, the settings before it are in force: {reason}"
+                        )),
+                        ..live
+                    }
+                }
+                (old, _) => {
+                    match old {
+                        Some(old) => {
+                            changes.changed.push(key.to_string());
+                            retired.push((key.clone(), old.connector));
+                        }
+                        None => changes.added.push(key.to_string()),
+                    }
+                    if let Shape::Broken(reason) = &entry.shape {
+                        tracing::error!(connection = %key, "not connected: {reason}");
+                    }
+                    self.bring_up(entry)
+                }
+            };
+            held.live.insert(key, live);
+        }
+        for (key, live) in before {
+            changes.removed.push(key.to_string());
+            retired.push((key, live.connector));
+        }
+        let mounts = held
+            .live
+            .iter()
+            .map(|(key, live)| Mount {
+                key: key.clone(),
+                connector: Arc::clone(&live.connector),
+                settings: live.settings.clone(),
+            })
+            .collect();
+        // Mounted under the lock: two reloads at once must not publish in the wrong order.
+        self.pipeline.mount(mounts, config.toolsets.iter().map(toolset).collect());
+        drop(held);
+        for (key, connector) in retired {
+            tokio::spawn(retire(key, connector));
+        }
+        changes
+    }
+
+    /// Stops taking work, as far as anybody asks.
+    pub(crate) fn drain(&self) {
+        self.is_draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Lets go of everything.
+    pub(crate) async fn close(&self) {
+        let all: Vec<_> = self.held().live.values().map(|live| Arc::clone(&live.connector)).collect();
+        let closing: Vec<_> =
+            all.into_iter().map(|connector| tokio::spawn(async move { connector.close().await })).collect();
+        for one in closing {
+            if let Err(error) = one.await {
+                tracing::error!(%error, "a connection did not close cleanly");
+            }
+        }
+    }
+
+    fn bring_up(&self, entry: &Entry) -> Live {
+        let waiting = |status, reason| -> Arc<dyn Connector> {
+            Arc::new(Waiting::new(
+                status,
+                entry.kind.map_or("none", crate::config::entry::Type::name),
+                reason,
+            ))
+        };
+        let mut settings = MountSettings::default();
+        let connector: Arc<dyn Connector> = match &entry.shape {
+            Shape::Mcp(mcp) => {
+                settings = mount_settings(mcp);
+                McpUpstream::start(self.settings_of(&entry.key, mcp), self.parts.clone())
+            }
+            Shape::Later(later) => waiting(ConnectionStatus::Configuring, Some(later.reason.clone())),
+            Shape::Off => {
+                waiting(ConnectionStatus::Disconnected, Some("switched off with `enabled: false`".to_owned()))
+            }
+            Shape::Broken(reason) => waiting(ConnectionStatus::Error, Some(reason.clone())),
+        };
+        Live { entry: entry.clone(), connector, settings, broken: None }
+    }
+
+    fn settings_of(&self, key: &Key, mcp: &McpEntry) -> mcp_upstream::Settings {
+        upstream_settings(key, mcp, &self.limits)
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl api::Directory for Connections {
+    fn entries(&self) -> Vec<api::Entry> {
+        let held = self.held();
+        let file = held.file.as_ref().map(|file| file.display().to_string());
+        held.live
+            .values()
+            .map(|live| {
+                let state = live.connector.state();
+                api::Entry {
+                    key: live.entry.key.to_string(),
+                    status: state.status,
+                    reason: live.broken.clone(),
+                    source: file.clone().map(|file| api::Source { file, line: Some(live.entry.line) }),
+                    is_file_managed: true,
+                    transport: Some(state.transport.to_owned()),
+                }
+            })
+            .collect()
+    }
+
+    fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Relaxed)
+    }
+
+    async fn retest(&self, key: &Key) -> Result<(), Fault> {
+        let found = self.held().live.get(key).map(|live| Arc::clone(&live.connector));
+        let connector =
+            found.ok_or_else(|| Fault::new(Code::NOT_FOUND, format!("there is no connection `{key}`")))?;
+        connector.refresh().await
+    }
+}
+
+/// The settings that an upstream connector starts with.
+pub(crate) fn upstream_settings(key: &Key, mcp: &McpEntry, limits: &Limits) -> mcp_upstream::Settings {
+    let mut idle = None;
+    let transport = match &mcp.transport {
+        Transport::Stdio { command, args, env, cwd, limits, idle_stop_ms } => {
+            idle = *idle_stop_ms;
+            mcp_upstream::Transport::Stdio {
+                command: command.clone(),
+                args: args.clone(),
+                env: env.clone(),
+                cwd: cwd.clone(),
+                limits: process::Limits {
+                    memory_bytes: limits.memory_bytes,
+                    cpu_seconds: limits.cpu_seconds,
+                    open_files: limits.open_files,
+                    processes: limits.processes,
+                },
+            }
+        }
+        Transport::Http(url) => mcp_upstream::Transport::Http { url: url.clone() },
+        Transport::Sse(url) => mcp_upstream::Transport::Sse { url: url.clone() },
+        Transport::WebSocket(url) => mcp_upstream::Transport::WebSocket { url: url.clone() },
+        Transport::Tcp { host, port } => {
+            let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+            mcp_upstream::Transport::Tcp { addr: format!("{host}:{port}") }
+        }
+        Transport::Unix(path) => mcp_upstream::Transport::Unix { path: path.clone() },
+    };
+    mcp_upstream::Settings {
+        key: key.clone(),
+        transport,
+        headers: mcp.headers.clone(),
+        era: match mcp.era {
+            None => EraChoice::Auto,
+            Some(Era::Modern) => EraChoice::Modern,
+            Some(Era::Legacy) => EraChoice::Legacy,
+        },
+        timeout_ms: mcp.timeout_ms,
+        connect_timeout_ms: CONNECT_TIMEOUT_MS,
+        line_bytes_max: limits.line_bytes,
+        result_bytes_max: limits.result_bytes,
+        egress_private: mcp.private_allowed,
+        idle_stop_ms: idle,
+    }
+}
+
+fn mount_settings(mcp: &McpEntry) -> MountSettings {
+    MountSettings {
+        timeout_ms: mcp.timeout_ms,
+        concurrency_max: mcp.concurrency,
+        tools: ToolLists { allow: mcp.tools.allow.clone(), deny: mcp.tools.deny.clone() },
+        is_recording_arguments: mcp.is_recording_arguments,
+    }
+}
+
+fn toolset(set: &crate::config::toolset::Toolset) -> call::Toolset {
+    let picked = |one: &crate::config::toolset::Picked| call::Picked {
+        connection: one.connection.clone(),
+        tool: one.tool.clone(),
+        rename: one.rename.clone(),
+        description: one.description.clone(),
+    };
+    call::Toolset { key: set.key.clone(), tools: set.tools.iter().map(picked).collect() }
+}
+
+/// Closes a connector once nobody calls it any more, or when they have had their time.
+async fn retire(key: Key, connector: Arc<dyn Connector>) {
+    let drained = async {
+        // The snapshot is gone with the last call that began on it; then this is the only one left.
+        while Arc::strong_count(&connector) > 1 {
+            tokio::time::sleep(DRAIN_LOOK).await;
+        }
+    };
+    if tokio::time::timeout(DRAIN_MAX, drained).await.is_err() {
+        tracing::warn!(connection = %key, "calls on its old settings are ended: they had {} s", DRAIN_MAX.as_secs());
+    }
+    connector.close().await;
+}

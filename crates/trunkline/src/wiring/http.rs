@@ -1,0 +1,252 @@
+//! The HTTP listeners: one thread, one runtime and one socket per core. A request stays on the core that
+//! accepted it. `/mcp` goes to the MCP door, everything else to the API.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use ::http::{Request, Response};
+use axum::Router;
+use axum::body::Body;
+use http_body_util::Either;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use mcp_door::{Door, DoorBody};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tower::ServiceExt;
+
+use super::tls::Certificates;
+use crate::config::hub::Limits;
+use crate::say::Quit;
+
+/// How long the head of a request may take.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a TLS handshake may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long to wait when the system has no descriptor left for a connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How often a worker that stops looks whether its connections are over.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// What every worker serves.
+#[derive(Clone)]
+pub(crate) struct Served {
+    /// What answers.
+    pub(crate) faces: Arc<Faces>,
+    /// Limits of connections.
+    pub(crate) limits: Limits,
+    /// Certificates, where TLS is spoken.
+    pub(crate) certificates: Option<Arc<Certificates>>,
+    /// Client connections that are open, on all doors.
+    pub(crate) places: Places,
+    /// Where the hub is in its life.
+    pub(crate) phase: watch::Receiver<Phase>,
+}
+
+/// What answers requests, by path.
+pub(crate) struct Faces {
+    /// MCP.
+    pub(crate) door: Arc<Door>,
+    /// Everything else.
+    pub(crate) router: Router,
+}
+
+/// Where a hub is in its life. Only moves on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    /// Takes work.
+    Running,
+    /// Takes no new connections; what was asked is still answered.
+    Draining,
+    /// What is still open is closed.
+    Over,
+}
+
+/// Counts client connections against `limits.connections`.
+#[derive(Clone, Default)]
+pub(crate) struct Places(Arc<AtomicUsize>);
+
+/// One of them; gives it back when dropped.
+pub(crate) struct Place(Arc<AtomicUsize>);
+
+// === impl Places ===
+
+impl Places {
+    /// A place, unless all are taken.
+    pub(crate) fn take(&self, max: usize) -> Option<Place> {
+        let taken = self
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < max).then_some(open + 1));
+        taken.ok().map(|_| Place(Arc::clone(&self.0)))
+    }
+
+    /// How many are taken.
+    pub(crate) fn open(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Waits until the hub has come so far; at once when it is gone.
+pub(crate) async fn reached(phase: &mut watch::Receiver<Phase>, wanted: Phase) {
+    // An error means that the hub was dropped, which is over.
+    let _ = phase.wait_for(|phase| *phase >= wanted).await;
+}
+
+/// Starts one worker thread per socket. They end when `stopping` turns true and their connections are over.
+pub(crate) fn start(
+    sockets: Vec<std::net::TcpListener>,
+    served: &Served,
+) -> Result<Vec<JoinHandle<()>>, Quit> {
+    let mut threads = Vec::with_capacity(sockets.len());
+    for (index, socket) in sockets.into_iter().enumerate() {
+        let served = served.clone();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Quit::failed(format!("no runtime for a worker: {error}")))?;
+        let thread = std::thread::Builder::new()
+            .name(format!("worker-{index}"))
+            .spawn(move || runtime.block_on(work(socket, served)))
+            .map_err(|error| Quit::failed(format!("no thread for a worker: {error}")))?;
+        threads.push(thread);
+    }
+    Ok(threads)
+}
+
+async fn work(socket: std::net::TcpListener, served: Served) {
+    let listener = match TcpListener::from_std(socket) {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::error!(%error, "a worker cannot use its socket");
+            return;
+        }
+    };
+    let mut phase = served.phase.clone();
+    let own = Places::default();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = reached(&mut phase, Phase::Draining) => break,
+        };
+        match accepted {
+            Ok((stream, peer)) => accept(stream, peer, &served, &own),
+            Err(error) => {
+                tracing::warn!(%error, "a connection was not accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    // The worker's runtime has to live for as long as its connections do, and they end when the hub does.
+    while own.open() > 0 {
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            () = reached(&mut phase, Phase::Over) => return,
+        }
+    }
+}
+
+fn accept(mut stream: TcpStream, peer: SocketAddr, served: &Served, own: &Places) {
+    let Some(place) = served.places.take(served.limits.connections) else {
+        tracing::warn!(%peer, max = served.limits.connections, "refused: limits.connections are open");
+        tokio::spawn(async move {
+            let full = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+            let _ = tokio::time::timeout(Duration::from_secs(1), stream.write_all(full)).await;
+        });
+        return;
+    };
+    let mine = own.take(usize::MAX);
+    // Answers are small and complete: waiting to fill a packet only adds latency.
+    let _ = stream.set_nodelay(true);
+    let served = served.clone();
+    tokio::spawn(async move {
+        let (_place, _mine) = (place, mine);
+        match served.certificates.as_ref().map(|certificates| certificates.acceptor()) {
+            None => serve(stream, &served).await,
+            Some(acceptor) => match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+                Ok(Ok(stream)) => serve(stream, &served).await,
+                Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
+                Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
+            },
+        }
+    });
+}
+
+/// Serves one connection until it is over.
+async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, served: &Served) {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        // The smallest buffer that hyper accepts is 8 KiB; the configuration's smallest limit too.
+        .max_buf_size(served.limits.header_bytes.max(8192));
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Some(HEAD_TIMEOUT))
+        .max_header_list_size(u32::try_from(served.limits.header_bytes).unwrap_or(u32::MAX));
+    let faces = Arc::clone(&served.faces);
+    let service = service_fn(move |request| {
+        let faces = Arc::clone(&faces);
+        async move { answer(request, &faces).await }
+    });
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    let (mut draining, mut over) = (served.phase.clone(), served.phase.clone());
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = reached(&mut draining, Phase::Draining) => {
+            // What was asked is answered, and nothing new is taken. Event streams never end by themselves.
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                ended = connection => ended,
+                () = reached(&mut over, Phase::Over) => Ok(()),
+            }
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended badly");
+    }
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    faces: &Faces,
+) -> Result<Response<Either<DoorBody, Body>>, Infallible> {
+    let path = request.uri().path();
+    if path == "/mcp" || path.starts_with("/mcp/") {
+        return Ok(faces.door.handle(request).await.map(Either::Left));
+    }
+    let answered: Result<_, Infallible> = faces.router.clone().oneshot(request).await;
+    answered.map(|response| response.map(Either::Right))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Places;
+
+    #[test]
+    fn places_are_bounded_and_come_back() {
+        let places = Places::default();
+        let first = places.take(2);
+        let second = places.take(2);
+        assert!(first.is_some() && second.is_some() && places.take(2).is_none());
+        drop(first);
+        assert_eq!(places.open(), 1);
+        assert!(places.take(2).is_some());
+    }
+}

@@ -1,0 +1,224 @@
+//! A running hub: everything wired together, once, in the order in which it depends on each other.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use call::Pipeline;
+use ledger::Recorder;
+use mcp_door::Door;
+use model::{Access, Caller};
+use tokio::sync::watch;
+
+use super::connections::{Changes, Connections};
+use super::facts::StoredFacts;
+use super::house::House;
+use super::http::Phase;
+use crate::commands::env;
+use crate::config::problem::{Problem, Severity};
+use crate::config::{Config, Wanted, load};
+use crate::say::Quit;
+
+/// How long work in flight may go on once the hub stops.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether calls are still open.
+const LOOK: Duration = Duration::from_millis(10);
+/// How long answers may take to leave after the last call has ended.
+const FLUSH: Duration = Duration::from_millis(100);
+
+/// See the head of the file.
+pub(crate) struct Hub {
+    /// What it stands on.
+    pub(crate) house: House,
+    /// What is connected.
+    pub(crate) connections: Arc<Connections>,
+    /// The one way to use it.
+    pub(crate) pipeline: Arc<Pipeline>,
+    /// MCP.
+    pub(crate) door: Arc<Door>,
+    /// The record of calls.
+    pub(crate) recorder: Arc<Recorder>,
+    /// Counts of calls.
+    pub(crate) counters: Arc<api::Counters>,
+    /// Where it is in its life.
+    pub(crate) phase: watch::Sender<Phase>,
+    wanted: Wanted,
+}
+
+/// By which names the hub may be asked for.
+struct Reached {
+    /// Host names beside loopback's.
+    hosts: Vec<String>,
+    /// Origins beside loopback's.
+    origins: Vec<String>,
+}
+
+// === impl Hub ===
+
+impl Hub {
+    /// Wires a hub. Nothing is connected and nothing listens yet. Has to be called inside the control
+    /// runtime, which everything that outlives a request runs on.
+    pub(crate) async fn new(house: House, config: &Config, wanted: Wanted) -> Result<Arc<Self>, Quit> {
+        let recorder = Arc::new(house.recorder(config)?);
+        let counters = Arc::new(api::Counters::new());
+        let counting = Arc::clone(&counters);
+        let is_first = recorder.observe(move |record| counting.count(record));
+        debug_assert!(is_first, "nobody else counts");
+        let pipeline = Pipeline::new(call::Parts {
+            clock: Arc::clone(&house.clock),
+            entropy: Arc::clone(&house.entropy),
+            recorder: Arc::clone(&recorder),
+        });
+        let guard = process::Guard::start(Path::new("/proc/self/exe"), super::GUARD_ARG)
+            .map_err(|error| Quit::failed(format!("the guard of child processes does not start: {error}")))?;
+        let facts = StoredFacts {
+            store: Arc::clone(&house.store),
+            owner: house.owner,
+            clock: Arc::clone(&house.clock),
+        };
+        let upstream = mcp_upstream::Parts {
+            clock: Arc::clone(&house.clock),
+            entropy: Arc::clone(&house.entropy),
+            client: outbound::Client::new(),
+            guard: Arc::new(guard),
+            facts: Some(Arc::new(facts)),
+        };
+        let connections = Connections::new(Arc::clone(&pipeline), upstream, config.hub.limits);
+        let reached = reached(config);
+        let door = Door::new(
+            mcp_door::Parts {
+                pipeline: Arc::clone(&pipeline),
+                identity: Arc::clone(&house.identity),
+                sealer: Arc::clone(&house.sealer) as Arc<dyn model::Sealer>,
+                clock: Arc::clone(&house.clock),
+                entropy: Arc::clone(&house.entropy),
+            },
+            mcp_door::Settings {
+                allowed_hosts: reached.hosts,
+                allowed_origins: reached.origins,
+                body_bytes_max: config.hub.limits.body_bytes,
+                line_bytes_max: config.hub.limits.line_bytes,
+                has_websocket: config.hub.mcp.websocket,
+                has_sse: config.hub.mcp.sse,
+                ..mcp_door::Settings::default()
+            },
+        );
+        tokio::spawn(Arc::clone(&house.identity).follow());
+        let phase = watch::Sender::new(Phase::Running);
+        let hub = Self { house, connections, pipeline, door, recorder, counters, phase, wanted };
+        Ok(Arc::new(hub))
+    }
+
+    /// Connects what the configuration says, behind the start.
+    pub(crate) fn connect(&self, config: &Config) -> Changes {
+        self.connections.apply(config)
+    }
+
+    /// Reads the file again. What does not parse changes nothing.
+    pub(crate) fn reload(&self, listening: &Config) {
+        let config = load(&self.wanted, &env);
+        for problem in &config.problems {
+            match problem.severity {
+                Severity::Error => tracing::error!("{problem}"),
+                Severity::Warning => tracing::warn!("{problem}"),
+            }
+        }
+        if config.is_fatal() {
+            tracing::error!("the configuration is not changed: it has errors that concern the whole hub");
+            return;
+        }
+        if format!("{:?}", config.hub) != format!("{:?}", listening.hub) {
+            tracing::warn!("settings of the whole hub have changed: they take effect with the next start");
+        }
+        let Changes { added, changed, removed, kept } = self.connections.apply(&config);
+        tracing::info!(?added, ?changed, ?removed, ?kept, "configuration read again");
+    }
+
+    /// The operator at the machine itself: whoever may read the data folder.
+    pub(crate) fn operator(&self) -> Arc<Caller> {
+        Arc::new(Caller {
+            owner: self.house.owner,
+            api_key: None,
+            principal: "operator".into(),
+            access: Arc::new(Access::everything()),
+        })
+    }
+
+    /// The rooms that only the API needs.
+    pub(crate) fn api(&self, config: &Config, listen: &str, public_url: &str) -> axum::Router {
+        let reached = reached(config);
+        api::router(api::Parts {
+            pipeline: Arc::clone(&self.pipeline),
+            identity: Arc::clone(&self.house.identity),
+            recorder: Arc::clone(&self.recorder),
+            clock: Arc::clone(&self.house.clock),
+            entropy: Arc::clone(&self.house.entropy),
+            directory: Arc::clone(&self.connections) as Arc<dyn api::Directory>,
+            counters: Arc::clone(&self.counters),
+            settings: api::Settings {
+                allowed_hosts: reached.hosts,
+                allowed_origins: reached.origins,
+                body_bytes_max: config.hub.limits.body_bytes,
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                started_at: self.house.clock.now(),
+                listen: listen.to_owned(),
+                public_url: public_url.to_owned(),
+                is_metrics_open: false,
+            },
+        })
+    }
+
+    /// Takes no new work, lets what is in flight finish for a while, and then ends what is left.
+    pub(crate) async fn drain(&self) {
+        self.connections.drain();
+        self.phase.send_replace(Phase::Draining);
+        let finished = async {
+            while self.pipeline.open_calls().values().sum::<usize>() > 0 {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        if tokio::time::timeout(DRAIN, finished).await.is_err() {
+            tracing::warn!("calls in flight are ended: they had {} s", DRAIN.as_secs());
+        }
+        // The last answers are on their way to the sockets.
+        tokio::time::sleep(FLUSH).await;
+        self.phase.send_replace(Phase::Over);
+    }
+
+    /// Lets go of everything, what is recorded last.
+    pub(crate) async fn close(&self) {
+        self.connections.close().await;
+        self.recorder.close().await;
+        self.house.leave().await;
+    }
+}
+
+/// Says what is wrong on the log, once at the start.
+pub(crate) fn tell(problems: &[Problem]) {
+    for problem in problems {
+        match problem.severity {
+            Severity::Error => tracing::error!("{problem}"),
+            Severity::Warning => tracing::warn!("{problem}"),
+        }
+    }
+}
+
+/// `public_url` and the listen address are places by which the hub may be asked for, beside what is listed.
+fn reached(config: &Config) -> Reached {
+    let mut hosts = config.hub.allowed_hosts.clone();
+    let mut origins = config.hub.allowed_origins.clone();
+    if let Some(url) = &config.hub.public_url
+        && let Ok(uri) = url.to_ascii_lowercase().parse::<::http::Uri>()
+        && let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority())
+    {
+        // A browser names scheme, host and port, never a path.
+        origins.push(format!("{scheme}://{authority}"));
+        hosts.push(authority.host().to_owned());
+    }
+    let ip = config.hub.listen.ip();
+    if !ip.is_loopback() && !ip.is_unspecified() {
+        hosts.push(if ip.is_ipv6() { format!("[{ip}]") } else { ip.to_string() });
+    }
+    Reached { hosts, origins }
+}
