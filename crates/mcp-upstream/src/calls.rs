@@ -82,7 +82,7 @@ impl Inner {
             }
             Some(RpcCode::UNSUPPORTED_VERSION) => {
                 // The server is another one than it was: find out which revision it speaks, then ask once more.
-                self.signals.nudge(Nudge::Suspect(Trouble::BadAnswer("it changed its revision".to_owned())));
+                self.signals.nudge(Nudge::OtherRevision);
                 let renewed = self.renewed(live, deadline).await;
                 if let Some(renewed) = renewed
                     && let Way::ModernHttp(http) = &renewed.way

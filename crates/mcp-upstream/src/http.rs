@@ -14,6 +14,17 @@ use crate::trouble::Trouble;
 /// Longest body that is read where only a status is wanted.
 const ASIDE_MAX: usize = 64 * 1024;
 
+/// Header names that the protocol fills in itself.
+const RESERVED: &[&str] = &[
+    "accept",
+    "content-type",
+    "last-event-id",
+    wire::header::PROTOCOL_VERSION,
+    wire::header::METHOD,
+    wire::header::NAME,
+    wire::header::SESSION_ID,
+];
+
 /// An MCP endpoint.
 #[derive(Clone)]
 pub(crate) struct Endpoint {
@@ -29,6 +40,10 @@ pub(crate) struct Endpoint {
 pub(crate) fn own_headers(headers: &[(String, Secret)]) -> Result<Head, OutboundError> {
     let mut head = Head::new();
     for (name, value) in headers {
+        if RESERVED.iter().any(|reserved| name.eq_ignore_ascii_case(reserved)) {
+            tracing::warn!(header = %name, "left out: this header belongs to the protocol");
+            continue;
+        }
         head.push(name, value.expose())?;
     }
     Ok(head)

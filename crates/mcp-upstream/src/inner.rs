@@ -64,6 +64,8 @@ pub(crate) struct Inner {
     /// The runtime that owns sockets and processes.
     pub(crate) home: Handle,
     pub(crate) stop: CancellationToken,
+    /// Everything has been let go of.
+    pub(crate) closed: CancellationToken,
     pub(crate) remembered: Mutex<Option<Era>>,
     pub(crate) last_attempt_ms: AtomicU64,
     last_call_ms: AtomicU64,
@@ -109,6 +111,7 @@ impl Inner {
             watch_changed: watch::Sender::new(0),
             home: Handle::current(),
             stop: CancellationToken::new(),
+            closed: CancellationToken::new(),
             remembered: Mutex::default(),
             last_attempt_ms: AtomicU64::new(0),
             last_call_ms: AtomicU64::new(0),
@@ -215,7 +218,9 @@ impl Inner {
         let is_first = old.generation == 0;
         read.inventory.generation = old.generation + u64::from(is_first || !kinds.is_empty());
         let saved = if read.problems.is_empty() { remember::save(&read.inventory) } else { None };
-        self.param_headers.store(Arc::new(read.param_headers));
+        if let Some(headers) = read.param_headers {
+            self.param_headers.store(Arc::new(headers));
+        }
         self.inventory.store(Arc::new(read.inventory));
         self.bump();
         if is_replaced {
@@ -288,6 +293,9 @@ impl Inner {
         let live = self.ready(within(self.settings.timeout_ms)).await?;
         if !live.facts.declares("resources", None) {
             return Err(Fault::new(Code::UNSUPPORTED, "the server offers no resources"));
+        }
+        if live.facts.era == Era::Legacy && !live.facts.declares("resources", Some("subscribe")) {
+            return Err(Fault::new(Code::UNSUPPORTED, "the server cannot tell when a resource changes"));
         }
         let is_first = {
             let mut watched = lock(&self.watched);

@@ -32,7 +32,8 @@ pub(crate) type ParamHeaders = HashMap<Arc<str>, Vec<ParamHeader>, ahash::Random
 /// What reading brought.
 pub(crate) struct Read {
     pub(crate) inventory: Inventory,
-    pub(crate) param_headers: ParamHeaders,
+    /// `None` where the tools could not be read.
+    pub(crate) param_headers: Option<ParamHeaders>,
     /// What could not be read, in words.
     pub(crate) problems: Vec<String>,
 }
@@ -41,7 +42,7 @@ pub(crate) struct Read {
 pub(crate) async fn read(live: &Live, previous: &Inventory, timeout_ms: u64) -> Read {
     let facts = &live.facts;
     let mut problems = Vec::new();
-    let mut param_headers = ParamHeaders::default();
+    let mut param_headers = None;
     let mut inventory = Inventory {
         generation: previous.generation,
         capabilities: Some(facts.capabilities.clone()),
@@ -55,7 +56,8 @@ pub(crate) async fn read(live: &Live, previous: &Inventory, timeout_ms: u64) -> 
         match list(live, "tools/list", "tools", timeout_ms).await {
             Ok(listed) => {
                 inventory.ttl_ms = listed.ttl_ms;
-                inventory.tools = tools(&listed.items, is_modern_http, &mut param_headers);
+                inventory.tools =
+                    tools(&listed.items, is_modern_http, param_headers.insert(ParamHeaders::default()));
             }
             Err(trouble) => {
                 inventory.tools.clone_from(&previous.tools);

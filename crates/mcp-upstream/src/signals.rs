@@ -18,6 +18,8 @@ pub(crate) enum Nudge {
     SessionReplaced,
     /// Calls fail in a way that reconnecting may heal.
     Suspect(Trouble),
+    /// The server speaks another revision than it did.
+    OtherRevision,
     /// Somebody needs it and it is not up.
     Wanted,
     /// Connect afresh, and say how it went.

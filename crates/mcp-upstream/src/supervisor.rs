@@ -28,8 +28,8 @@ const TTL_MS_MIN: u64 = 5_000;
 const TTL_MS_NONE: u64 = 60_000;
 /// How often idle sessions are looked for.
 const SWEEP_MS: u64 = 30_000;
-/// Calls that failed before the last greeting say nothing about the time after it.
-const SUSPECT_AFTER: Duration = Duration::from_millis(250);
+/// Failing calls make the hub greet a server again, but not more often than this.
+const SUSPECT_AFTER: Duration = Duration::from_secs(2);
 
 type Reply = oneshot::Sender<Result<(), Fault>>;
 
@@ -51,6 +51,7 @@ pub(crate) async fn supervise(inner: Arc<Inner>, mut nudges: mpsc::Receiver<Nudg
         state.condition = Condition::Stopped;
         state.pid = None;
     });
+    inner.closed.cancel();
 }
 
 /// Why a connected server is to be connected again.
@@ -84,7 +85,7 @@ async fn run(inner: &Arc<Inner>, nudges: &mut mpsc::Receiver<Nudge>) {
         let live = match greeted {
             Ok(live) => Arc::new(live),
             Err(trouble) => {
-                let fault = Fault::from(trouble);
+                let fault = trouble.while_connecting();
                 fail(inner, &fault);
                 for reply in replies.drain(..) {
                     let _ = reply.send(Err(fault.clone()));
@@ -117,9 +118,10 @@ async fn run(inner: &Arc<Inner>, nudges: &mut mpsc::Receiver<Nudge>) {
                 });
             }
             Why::Ended(ended) => {
-                let fault = Fault::from(Trouble::Ended { ended, was_sent: false });
+                let fault = Trouble::Ended { ended, was_sent: false }.while_connecting();
                 tracing::warn!(connection = %inner.settings.key, reason = %fault.detail, "the server ended");
-                let_go(inner);
+                // Only this one: calls on sessions of other classes run on processes of their own.
+                inner.live.store(None);
                 inner.publish(|state| {
                     state.restarts += 1;
                     state.pid = None;
@@ -247,6 +249,9 @@ async fn serve(
                     if live.way.channel().is_none() && greeted.elapsed() > SUSPECT_AFTER {
                         return Why::Suspect(trouble);
                     }
+                }
+                Some(Nudge::OtherRevision) => {
+                    return Why::Suspect(Trouble::BadAnswer("it changed its revision".to_owned()));
                 }
                 Some(Nudge::Wanted) => {}
                 None => std::future::pending::<()>().await,

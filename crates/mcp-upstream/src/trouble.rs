@@ -58,7 +58,24 @@ pub(crate) enum Trouble {
 impl Trouble {
     /// True when connecting again may help, so that the supervisor should look.
     pub(crate) const fn is_suspect(&self) -> bool {
-        matches!(self, Self::Outbound(_) | Self::SessionGone | Self::Refused { .. } | Self::Ended { .. })
+        matches!(
+            self,
+            Self::Outbound(_) | Self::SessionGone | Self::Refused { status: 401 } | Self::Ended { .. }
+        )
+    }
+
+    /// The fault for calls that wait for a greeting which failed so: nothing of them was sent.
+    pub(crate) fn while_connecting(self) -> Fault {
+        let fault = Fault::from(match self {
+            Self::Ended { ended, .. } => Self::Ended { ended, was_sent: false },
+            Self::Timeout { what, .. } => Self::Timeout { what, was_sent: false },
+            other => other,
+        });
+        if fault.retry != Retry::OutcomeUnknown {
+            return fault;
+        }
+        let code = if fault.code == Code::ANSWER_TOO_LARGE { fault.code } else { Code::UNREACHABLE };
+        Fault { code, hint: "look at the server, and try again".to_owned(), ..fault }.with_retry(Retry::Safe)
     }
 }
 

@@ -82,7 +82,6 @@ impl Connector for McpUpstream {
 
     async fn close(&self) {
         self.inner.stop.cancel();
-        let mut phase = self.inner.phase.subscribe();
-        let _ = phase.wait_for(|phase| matches!(phase, crate::inner::Phase::Closed)).await;
+        self.inner.closed.cancelled().await;
     }
 }

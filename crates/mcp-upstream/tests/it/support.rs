@@ -367,3 +367,8 @@ pub fn done(outcome: Result<Outcome, Fault>) -> Value {
         other => panic!("not complete: {other:?}"),
     }
 }
+
+/// A legacy client that can answer everything.
+pub fn all_peer() -> Peer {
+    Peer { era: Some(Era::Legacy), abilities: Abilities::ALL, ..Peer::plain() }
+}
