@@ -203,9 +203,11 @@ impl Mounted {
         self.inventory.capabilities.is_some()
     }
 
-    /// True while it has not answered yet and is still on its way up.
+    /// True while it has not answered yet and is still on its way up. One that says it has started is so too:
+    /// its inventory is only a moment away from the next snapshot.
     #[must_use]
     pub fn is_settling(&self) -> bool {
-        !self.is_known() && self.connector.state().condition == model::Condition::Starting
+        use model::Condition::{Started, Starting};
+        !self.is_known() && matches!(self.connector.state().condition, Starting | Started)
     }
 }
