@@ -30,15 +30,29 @@ pub struct SseReader {
     line: Vec<u8>,
     event: SseEvent,
     is_started: bool,
+    /// The event had a `data:` line, be it an empty one: the next begins with a line break.
+    has_data: bool,
+    /// Nothing is read yet: the first line may begin with a byte order mark.
+    is_first_line: bool,
     skip_newline: bool,
     limit: usize,
 }
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 impl SseReader {
     /// A reader that refuses events over `limit` bytes.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self { line: Vec::new(), event: SseEvent::default(), is_started: false, skip_newline: false, limit }
+        Self {
+            line: Vec::new(),
+            event: SseEvent::default(),
+            is_started: false,
+            has_data: false,
+            is_first_line: true,
+            skip_newline: false,
+            limit,
+        }
     }
 
     /// Takes in a chunk and hands each complete event to `each`.
@@ -72,7 +86,10 @@ impl SseReader {
     }
 
     fn take_line(&mut self, line: &[u8]) -> Option<SseEvent> {
+        let is_first = std::mem::take(&mut self.is_first_line);
+        let line = line.strip_prefix(BYTE_ORDER_MARK).filter(|_| is_first).unwrap_or(line);
         if line.is_empty() {
+            self.has_data = false;
             let event = std::mem::take(&mut self.event);
             return std::mem::take(&mut self.is_started).then_some(event);
         }
@@ -85,14 +102,16 @@ impl SseReader {
         let text = || String::from_utf8_lossy(value).into_owned();
         match field {
             b"data" => {
-                if !self.event.data.is_empty() {
+                if std::mem::replace(&mut self.has_data, true) {
                     self.event.data.push(b'\n');
                 }
                 self.event.data.extend_from_slice(value);
             }
             b"event" => self.event.event = text(),
             b"id" if !value.contains(&0) => self.event.id = Some(text()),
-            b"retry" => self.event.retry_ms = text().parse().ok(),
+            b"retry" if !value.is_empty() && value.iter().all(u8::is_ascii_digit) => {
+                self.event.retry_ms = text().parse().ok().or(self.event.retry_ms);
+            }
             _ => return None,
         }
         self.is_started = true;
