@@ -37,9 +37,14 @@ pub(crate) fn run(shared: &Shared, file: Option<&Path>) -> Result<(), Quit> {
         note(&match (errors, warnings) {
             (0, 0) => format!("{name}: fine, {} integrations", config.entries.len()),
             _ => {
-                format!("{name}: {errors} errors, {warnings} warnings, {} integrations", config.entries.len())
+                let (errors, warnings) = (plural(errors, "error"), plural(warnings, "warning"));
+                format!("{name}: {errors}, {warnings}, {} integrations", config.entries.len())
             }
         });
     }
     if errors > 0 { Err(Quit::silent(2)) } else { Ok(()) }
+}
+
+fn plural(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }

@@ -61,7 +61,7 @@ async fn embedded(shared: &Shared, endpoint: Endpoint) -> Result<(), Quit> {
     telemetry::start(&config.hub.log);
     tell(&config.problems);
     let data = data_folder(shared.data.as_deref(), &env);
-    let house = house::enter(&config, &data, Purpose::Embed).await?;
+    let house = house::enter(&config, &data, Purpose::Run).await?;
     let wanted = Wanted { file: config.file.clone(), listen: None };
     let hub = Hub::new(house, &config, wanted).await?;
     hub.connect(&config);

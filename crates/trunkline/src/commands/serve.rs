@@ -20,6 +20,9 @@ use crate::wiring::{lines, sockets, telemetry};
 /// Threads for what happens outside of requests: connectors, the file, the ledger.
 const CONTROL_THREADS: usize = 2;
 
+/// Open files beside those of connections: the store, logs, pipes of child processes.
+const OWN_FILES: u64 = 1024;
+
 /// Runs until SIGTERM or SIGINT.
 pub(crate) fn run(shared: &Shared, listen: Option<&str>) -> Result<(), Quit> {
     let config = configuration(shared, listen);
@@ -52,8 +55,9 @@ pub(crate) fn control_runtime() -> Result<tokio::runtime::Runtime, Quit> {
 async fn live(shared: &Shared, config: &Config, wanted: Wanted) -> Result<(), Quit> {
     // Signals first: one that comes during the start must not kill what has begun.
     let mut signals = Signals::new()?;
+    raise_open_files(config.hub.limits.connections);
     let certificates = Certificates::load(&config.hub.tls)?.map(Arc::new);
-    let house = house::enter(config, &data_folder(shared.data.as_deref(), &env), Purpose::Serve).await?;
+    let house = house::enter(config, &data_folder(shared.data.as_deref(), &env), Purpose::Run).await?;
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let http_sockets = sockets::listen(config.hub.listen, workers)?;
     let address =
@@ -86,7 +90,9 @@ async fn live(shared: &Shared, config: &Config, wanted: Wanted) -> Result<(), Qu
         let listener = tokio::net::UnixListener::from_std(socket).map_err(cannot)?;
         tokio::spawn(lines::serve_unix(listener, served.clone()));
     }
-    announce::announce(shared.json, config, &hub, &addresses);
+    // Made last: a start that fails must not leave a key behind that nobody has seen.
+    let first_key = hub.house.first_key().await?;
+    announce::announce(shared.json, config, &hub, &addresses, first_key.as_ref());
 
     attend(&hub, config, certificates.as_deref(), &mut signals).await;
 
@@ -141,6 +147,22 @@ async fn end(hub: &Hub, threads: Vec<std::thread::JoinHandle<()>>) {
         tracing::error!("a worker ended badly");
     }
     hub.close().await;
+}
+
+/// Each connection is an open file, and so is each upstream's: asks the system for as many as it allows.
+fn raise_open_files(connections: usize) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let wanted = u64::try_from(connections).unwrap_or(u64::MAX).saturating_mul(2).saturating_add(OWN_FILES);
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current.is_none_or(|current| current >= wanted) {
+        return;
+    }
+    let possible = maximum.map_or(wanted, |maximum| maximum.min(wanted));
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(possible), maximum });
+    if raised.is_err() || possible < wanted {
+        let now = getrlimit(Resource::Nofile).current.unwrap_or(possible);
+        tracing::warn!(open_files = now, wanted, "limits.connections may not be reached: raise `ulimit -n`");
+    }
 }
 
 struct Signals {

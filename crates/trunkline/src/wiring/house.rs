@@ -39,8 +39,6 @@ pub(crate) struct House {
     pub(crate) owner: Owner,
     /// Seals what doors hand out.
     pub(crate) sealer: Arc<AeadSealer>,
-    /// The first key, when this start made it.
-    pub(crate) first_key: Option<Secret>,
     /// Where the master key came from.
     pub(crate) origin: MasterKeyOrigin,
     _lock: FolderLock,
@@ -50,9 +48,7 @@ pub(crate) struct House {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// To run a hub: what is missing is made.
-    Serve,
-    /// To run a hub for one client on this machine: no key is made that nobody would see.
-    Embed,
+    Run,
     /// To make a key on a hub that has run before: nothing else is made.
     MakeKey,
 }
@@ -101,19 +97,7 @@ pub(crate) async fn enter(config: &Config, data: &Path, purpose: Purpose) -> Res
     let owner = store.bootstrap_owner(candidate).await.map_err(|error| Quit::from(error.fault()))?;
     let identity = Identity::load(Arc::clone(&store), digester, Arc::clone(&clock), Arc::clone(&entropy));
     let identity = Arc::new(identity.await.map_err(|error| Quit::from(error.fault()))?);
-    let first_key = if purpose == Purpose::Serve { first_key(&identity, owner).await? } else { None };
-    Ok(House {
-        data: data.to_owned(),
-        clock,
-        entropy,
-        store,
-        identity,
-        owner,
-        sealer,
-        first_key,
-        origin,
-        _lock: lock,
-    })
+    Ok(House { data: data.to_owned(), clock, entropy, store, identity, owner, sealer, origin, _lock: lock })
 }
 
 // === impl House ===
@@ -130,6 +114,20 @@ impl House {
         })
     }
 
+    /// The first key, where none was ever made. To be called when it can be shown: it is known only now.
+    pub(crate) async fn first_key(&self) -> Result<Option<Secret>, Quit> {
+        let (identity, owner) = (&self.identity, self.owner);
+        let keys = identity.list_keys(owner.workspace).await.map_err(|error| Quit::from(error.fault()))?;
+        if !keys.is_empty() {
+            return Ok(None);
+        }
+        let new =
+            NewKey { owner, name: "first key".to_owned(), access: Access::everything(), expires_at: None };
+        let MadeKey { secret, .. } =
+            identity.make_key(new).await.map_err(|error| Quit::from(error.fault()))?;
+        Ok(Some(secret))
+    }
+
     /// Lets go of the store.
     pub(crate) async fn leave(&self) {
         if let Err(error) = self.identity.flush_last_used().await {
@@ -137,17 +135,6 @@ impl House {
         }
         self.store.close().await;
     }
-}
-
-/// The first key: made when no key was ever made, so that a start that died before showing it makes another.
-async fn first_key(identity: &Identity, owner: Owner) -> Result<Option<Secret>, Quit> {
-    let keys = identity.list_keys(owner.workspace).await.map_err(|error| Quit::from(error.fault()))?;
-    if !keys.is_empty() {
-        return Ok(None);
-    }
-    let new = NewKey { owner, name: "first key".to_owned(), access: Access::everything(), expires_at: None };
-    let MadeKey { secret, .. } = identity.make_key(new).await.map_err(|error| Quit::from(error.fault()))?;
-    Ok(Some(secret))
 }
 
 /// The data folder, for its owner only.

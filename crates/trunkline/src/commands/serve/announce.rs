@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use credential::MasterKeyOrigin;
+use model::Secret;
 use serde::Serialize;
 
 use crate::commands::export::http_entry;
@@ -48,8 +49,14 @@ impl Addresses {
 }
 
 /// Says it.
-pub(crate) fn announce(is_json: bool, config: &Config, hub: &Hub, addresses: &Addresses) {
-    let first_key = hub.house.first_key.as_ref().map(model::Secret::expose);
+pub(crate) fn announce(
+    is_json: bool,
+    config: &Config,
+    hub: &Hub,
+    addresses: &Addresses,
+    first_key: Option<&Secret>,
+) {
+    let first_key = first_key.map(Secret::expose);
     let (mcp, api) = (format!("{}/mcp", addresses.base), format!("{}/api/v1", addresses.base));
     if let MasterKeyOrigin::Made(path) = &hub.house.origin {
         tracing::info!(
