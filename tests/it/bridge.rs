@@ -97,19 +97,27 @@ async fn a_new_client_and_a_new_server() {
 }
 
 #[tokio::test]
-async fn everything_at_once_carries_the_connections_name() {
-    let (_fixture, hub) = hub_before(Era::Both).await;
+async fn everything_at_once_carries_the_connections_names() {
+    let (fixture, other) = (Peer::start(Era::Modern).await.unwrap(), Peer::start(Era::Legacy).await.unwrap());
+    let config = format!(
+        "integrations:\n  one: {{ type: mcp, protocol: http, url: \"{}\" }}\n  two: {{ type: mcp, protocol: http, url: \"{}\" }}\n",
+        fixture.url, other.url
+    );
+    let hub = Hub::start(&config).await.unwrap();
+    hub.wait_for_tools("/mcp/c/one").await.unwrap();
+    hub.wait_for_tools("/mcp/c/two").await.unwrap();
     let mut client = hub.mcp_modern("/mcp");
 
     let names = client.tool_names().await.unwrap();
 
-    assert!(names.contains(&"fixture__test_simple_text".to_owned()), "{names:?}");
-    assert!(names.iter().all(|name| name.starts_with("fixture__")), "{names:?}");
-    let said = client.call_for_text("fixture__test_simple_text", json!({})).await.unwrap();
-    assert_eq!(said, "Plain words, for a test.");
+    for name in ["one__test_simple_text", "two__test_simple_text"] {
+        assert!(names.contains(&name.to_owned()), "{names:?}");
+        assert_eq!(client.call_for_text(name, json!({})).await.unwrap(), "Plain words, for a test.");
+    }
+    assert!(names.iter().all(|name| name.starts_with("one__") || name.starts_with("two__")), "{names:?}");
     assert!(
         client.call("test_simple_text", json!({})).await.is_err(),
-        "a bare name belongs to no connection here"
+        "a bare name that two have belongs to neither"
     );
 }
 

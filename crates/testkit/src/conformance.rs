@@ -119,12 +119,11 @@ pub async fn run(place: &Place, cell: Cell, expected: Option<&BTreeSet<String>>)
     if report.checks.is_empty() || (!exit_ok && report.failed().next().is_none()) {
         complaints.push(format!("the suite itself failed; see {}", out.join("suite.log").display()));
     }
-    let scenarios = report.scenarios();
-    for missing in expected.into_iter().flatten().filter(|name| !scenarios.contains(*name)) {
+    for missing in expected.into_iter().flatten().filter(|name| !report.scenarios.contains(*name)) {
         complaints.push(format!("{missing} did not run"));
     }
     let total = report.checks.len();
-    Ok(Verdict { passed: total - report.failed().count(), total, complaints, scenarios })
+    Ok(Verdict { passed: total - report.failed().count(), total, complaints, scenarios: report.scenarios })
 }
 
 /// Whether the suite was content, and everything it printed.

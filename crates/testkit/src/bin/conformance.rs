@@ -7,16 +7,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use testkit::conformance::{self, CELLS, Place};
+use testkit::tools::Tools;
 
 /// Runs the protocol's conformance suite against the fixture alone and against the hub in front of it
 #[derive(Parser)]
 struct Options {
-    /// The Node (22 or newer) that runs the suite
-    #[arg(long, env = "TRUNKLINE_TEST_NODE")]
-    node: PathBuf,
-    /// The `node_modules` folder that holds the suite
-    #[arg(long, env = "TRUNKLINE_TEST_NPM")]
-    modules: PathBuf,
     /// Where the results go
     #[arg(long, default_value = "target/conformance")]
     out: PathBuf,

@@ -93,7 +93,7 @@ mod tests {
             passed,
             message: String::new(),
         };
-        Report { checks: checks.iter().map(check).collect() }
+        Report { checks: checks.iter().map(check).collect(), ..Report::default() }
     }
 
     #[test]

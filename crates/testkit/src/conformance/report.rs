@@ -27,6 +27,8 @@ pub struct Check {
 pub struct Report {
     /// Every check, in the order of the scenarios' names.
     pub checks: Vec<Check>,
+    /// Every scenario that ran, also one in which nothing applied.
+    pub scenarios: BTreeSet<String>,
 }
 
 #[derive(Deserialize)]
@@ -59,6 +61,7 @@ impl Report {
     }
 
     fn add(&mut self, scenario: &str, written: Vec<Written>) {
+        self.scenarios.insert(scenario.to_owned());
         self.checks.extend(written.into_iter().filter_map(|check| {
             let passed = match check.status.as_str() {
                 "SUCCESS" => true,
@@ -74,12 +77,6 @@ impl Report {
     /// The checks that did not pass.
     pub fn failed(&self) -> impl Iterator<Item = &Check> {
         self.checks.iter().filter(|check| !check.passed)
-    }
-
-    /// The scenarios that have at least one counted check.
-    #[must_use]
-    pub fn scenarios(&self) -> BTreeSet<String> {
-        self.checks.iter().map(|check| check.scenario.clone()).collect()
     }
 }
 
@@ -98,9 +95,11 @@ mod tests {
             {"id":"c","status":"INFO"},{"id":"d","status":"SKIPPED"},{"id":"e","status":"WARNING"}]"#;
         let mut report = Report::default();
         report.add("ping", serde_json::from_str(written).expect("checks"));
+        report.add("nothing-applies", Vec::new());
         let failed: Vec<&str> = report.failed().map(|check| check.id.as_str()).collect();
         assert_eq!(report.checks.len(), 3);
         assert_eq!(failed, ["b", "e"]);
+        assert!(report.scenarios.contains("nothing-applies"), "it ran all the same");
     }
 
     #[test]
