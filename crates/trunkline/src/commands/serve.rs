@@ -152,16 +152,21 @@ async fn end(hub: &Hub, threads: Vec<std::thread::JoinHandle<()>>) {
 /// Each connection is an open file, and so is each upstream's: asks the system for as many as it allows.
 fn raise_open_files(connections: usize) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let wanted = u64::try_from(connections).unwrap_or(u64::MAX).saturating_mul(2).saturating_add(OWN_FILES);
+    let least = u64::try_from(connections).unwrap_or(u64::MAX).saturating_add(OWN_FILES);
+    let wanted = least.saturating_mul(2);
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current.is_none_or(|current| current >= wanted) {
         return;
     }
     let possible = maximum.map_or(wanted, |maximum| maximum.min(wanted));
     let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(possible), maximum });
-    if raised.is_err() || possible < wanted {
+    if raised.is_err() || possible < least {
         let now = getrlimit(Resource::Nofile).current.unwrap_or(possible);
-        tracing::warn!(open_files = now, wanted, "limits.connections may not be reached: raise `ulimit -n`");
+        tracing::warn!(
+            open_files = now,
+            wanted = least,
+            "limits.connections may not be reached: raise `ulimit -n`"
+        );
     }
 }
 

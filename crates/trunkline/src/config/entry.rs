@@ -2,8 +2,10 @@
 //! reason, and the others never notice.
 
 mod auth;
+mod child;
 mod later;
 mod mcp;
+mod secret;
 
 use credential::{resolve_reference, same};
 use model::{Key, Secret};
@@ -13,7 +15,8 @@ use super::problem::{Scope, Severity};
 use super::tree::{Mark, Node, Value, Word};
 
 pub(crate) use later::Later;
-pub(crate) use mcp::{McpEntry, Transport, looks_secret};
+pub(crate) use mcp::{McpEntry, Transport};
+pub(crate) use secret::looks_secret;
 
 /// What `type` may be.
 pub(crate) const TYPES: &[(&str, Type)] = &[

@@ -168,9 +168,7 @@ pub(crate) fn read(top: &mut Fields<'_>, reading: &mut Reading<'_>) -> Hub {
         mcp: mcp(top, reading),
         stdio_from_api: stdio(top, reading),
         limits: limits(top, reading),
-        catalog: top
-            .texts("catalog", reading)
-            .map_or(default.catalog, |list| list.into_iter().map(|(text, _)| PathBuf::from(text)).collect()),
+        catalog: catalog(top, reading, default.catalog),
         store: store(top, reading).unwrap_or(default.store),
         log: log(top, reading),
         master_key_command: master_key(top, reading),
@@ -266,8 +264,23 @@ fn origins(top: &mut Fields<'_>, reading: &mut Reading<'_>) -> Vec<String> {
     out
 }
 
+fn catalog(top: &mut Fields<'_>, reading: &mut Reading<'_>, default: Vec<PathBuf>) -> Vec<PathBuf> {
+    let at = top.get("catalog", reading).map(|node| node.at);
+    let Some(list) = top.texts("catalog", reading) else { return default };
+    let folders: Vec<PathBuf> = list.into_iter().map(|(text, _)| PathBuf::from(text)).collect();
+    if let Some(at) = at
+        && !folders.is_empty()
+        && folders != default
+    {
+        let what = "these folders are not read yet: the catalogue of integrations comes with a later version";
+        reading.warn(at, "catalog", what, None);
+    }
+    folders
+}
+
 fn proxies(top: &mut Fields<'_>, reading: &mut Reading<'_>) -> Vec<String> {
     let mut out = Vec::new();
+    let at = top.get("trusted_proxies", reading).map(|node| node.at);
     for (text, at) in top.texts("trusted_proxies", reading).unwrap_or_default() {
         let (address, bits) = text.split_once('/').map_or((text.as_str(), None), |(a, b)| (a, Some(b)));
         let ip = address.parse::<std::net::IpAddr>().ok();
@@ -280,6 +293,12 @@ fn proxies(top: &mut Fields<'_>, reading: &mut Reading<'_>) -> Vec<String> {
             let hint = "write an IP address or a network, for example 10.0.0.0/8".to_owned();
             reading.error(at, "trusted_proxies", format!("`{text}` is not an address"), Some(hint));
         }
+    }
+    if let Some(at) = at
+        && !out.is_empty()
+    {
+        let what = "forwarding headers are ignored by this version, from whomever they come";
+        reading.warn(at, "trusted_proxies", what, None);
     }
     out
 }

@@ -9,16 +9,16 @@ use policy::{Pattern, ToolLists};
 
 use super::Shape;
 use super::auth::{self, Auth, header_name};
+use super::child::{self, ChildLimits};
 use super::later::Later;
+use super::secret::looks_secret;
 use crate::config::fields::{Fields, Reading};
-use crate::config::tree::{Mark, Value};
+use crate::config::tree::Mark;
 
 /// How long a call may take when the entry does not say, in milliseconds.
 const TIMEOUT_MS: u64 = 60_000;
 /// How many calls may be open at once when the entry does not say.
 const CONCURRENCY: u64 = 1024;
-/// How long a process may idle when the entry does not say, in milliseconds.
-const IDLE_STOP_MS: u64 = 600_000;
 
 /// An MCP server, ready to be connected.
 #[derive(Debug, Clone)]
@@ -74,19 +74,6 @@ pub(crate) enum Transport {
     },
     /// The same over a Unix socket.
     Unix(PathBuf),
-}
-
-/// What a child process may use; `None` = no limit of ours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct ChildLimits {
-    /// Address space, in bytes; not for runtimes that reserve much more than they use.
-    pub(crate) memory_bytes: Option<u64>,
-    /// Processor time, in seconds.
-    pub(crate) cpu_seconds: Option<u64>,
-    /// Processes and threads, a count.
-    pub(crate) processes: Option<u64>,
-    /// Open files, a count.
-    pub(crate) open_files: Option<u64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -197,7 +184,7 @@ fn transport(at: Mark, fields: &mut Fields<'_>, reading: &mut Reading<'_>) -> Op
             }
         },
     };
-    let (child, raw_url) = (stdio(fields, reading), fields.raw_text(url_key, reading));
+    let (child, raw_url) = (child::read(fields, reading), fields.raw_text(url_key, reading));
     if protocol == Protocol::Stdio {
         if let Some((_, at)) = raw_url {
             reading.error(
@@ -290,55 +277,6 @@ fn is_private_literal(raw: &str) -> bool {
         || name.parse::<IpAddr>().is_ok_and(|ip| matches!(reach_of(ip), Reach::Private(_)))
 }
 
-/// Reads everything about a child process; asked for whatever the protocol, so that each key is known.
-fn stdio(fields: &mut Fields<'_>, reading: &mut Reading<'_>) -> Option<Transport> {
-    let command = fields.text("command", reading);
-    let args: Vec<String> =
-        fields.texts("args", reading).unwrap_or_default().into_iter().map(|(text, _)| text).collect();
-    let env = env(fields, reading);
-    let cwd = fields.text("cwd", reading).map(|(text, _)| PathBuf::from(text));
-    let limits = child_limits(fields, reading);
-    let idle = fields.number("idle_stop", 1.0, 31_536_000.0, reading).map(milliseconds);
-    // `idle_stop: null` is "never"; leaving it out is the usual.
-    let idle_stop_ms = idle.or_else(|| (!fields.has_null("idle_stop")).then_some(IDLE_STOP_MS));
-    let (command, at) = command?;
-    if command.trim().is_empty() {
-        reading.error(at, &fields.key("command"), "is empty", None);
-        return None;
-    }
-    if args.is_empty() && command.contains(' ') && !command.contains('/') {
-        let mut words = command.split_whitespace();
-        let program = words.next().unwrap_or_default();
-        let rest: Vec<_> = words.collect();
-        let hint = format!("no shell is used: write `command: {program}` and `args: [{}]`", rest.join(", "));
-        reading.warn(at, &fields.key("command"), "a program's name with spaces in it", Some(hint));
-    }
-    Some(Transport::Stdio { command, args, env, cwd, limits, idle_stop_ms })
-}
-
-fn env(fields: &mut Fields<'_>, reading: &mut Reading<'_>) -> Vec<(String, Secret)> {
-    let path = fields.key("env");
-    let mut out = Vec::new();
-    for (word, node) in fields.names("env", reading).unwrap_or_default() {
-        let key = format!("{path}.{}", word.text);
-        if word.text.is_empty() || word.text.contains(['=', '\0']) {
-            reading.error(word.at, &key, "not the name of an environment variable", None);
-            continue;
-        }
-        let Some(text) = node.value.as_text().or(matches!(node.value, Value::Null).then_some("")) else {
-            reading.error(node.at, &key, format!("expected a text, found {}", node.value.noun()), None);
-            continue;
-        };
-        let value = if looks_secret(&word.text) {
-            reading.resolve_secret(node.at, &key, text)
-        } else {
-            reading.resolve(node.at, &key, text)
-        };
-        out.extend(value.map(|value| (word.text.clone(), value)));
-    }
-    out
-}
-
 fn headers(fields: &mut Fields<'_>, reading: &mut Reading<'_>) -> Vec<(String, Secret)> {
     let path = fields.key("headers");
     let mut out = Vec::new();
@@ -364,26 +302,6 @@ fn headers(fields: &mut Fields<'_>, reading: &mut Reading<'_>) -> Vec<(String, S
     out
 }
 
-/// True for names that usually hold secrets: a warning must not cry at `LOG_LEVEL`.
-pub(crate) fn looks_secret(name: &str) -> bool {
-    let upper = name.to_ascii_uppercase().replace('-', "_");
-    let words = [
-        "TOKEN",
-        "SECRET",
-        "PASSWORD",
-        "PASSWD",
-        "APIKEY",
-        "AUTHORIZATION",
-        "CREDENTIAL",
-        "CREDENTIALS",
-        "PAT",
-    ];
-    let parts: Vec<_> = upper.split('_').collect();
-    parts.iter().any(|part| words.contains(part) || part.ends_with("TOKEN") || part.ends_with("PASSWORD"))
-        || (parts.last() == Some(&"KEY") && !upper.contains("PUBLIC"))
-        || upper.contains("APIKEY")
-}
-
 fn tools(fields: &mut Fields<'_>, reading: &mut Reading<'_>) -> ToolLists {
     let Some(mut map) = fields.map("tools", reading) else { return ToolLists::default() };
     let mut patterns = |name| {
@@ -403,56 +321,18 @@ fn tools(fields: &mut Fields<'_>, reading: &mut Reading<'_>) -> ToolLists {
     lists
 }
 
-fn child_limits(fields: &mut Fields<'_>, reading: &mut Reading<'_>) -> ChildLimits {
-    let Some(mut map) = fields.map("limits", reading) else { return ChildLimits::default() };
-    let memory_bytes = map.text("memory", reading).and_then(|(text, at)| {
-        let size = bytes_of(&text);
-        if size.is_none() {
-            let hint = "write a number of bytes, or for example 512MiB".to_owned();
-            reading.error(at, &map.key("memory"), format!("`{text}` is not a size"), Some(hint));
-        }
-        size
-    });
-    let limits = ChildLimits {
-        memory_bytes,
-        cpu_seconds: map.count("cpu_seconds", 1, 31_536_000, reading),
-        processes: map.count("processes", 1, 65_536, reading),
-        open_files: map.count("open_files", 8, 1_048_576, reading),
-    };
-    map.finish(reading);
-    limits
-}
-
-/// `512MiB`, `512M` (the same), `1GB`, `65536`: bytes.
-fn bytes_of(text: &str) -> Option<u64> {
-    let text = text.trim();
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let factor: u64 = match unit.trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "k" | "kib" => 1 << 10,
-        "m" | "mib" => 1 << 20,
-        "g" | "gib" => 1 << 30,
-        "kb" => 1_000,
-        "mb" => 1_000_000,
-        "gb" => 1_000_000_000,
-        _ => return None,
-    };
-    number.parse::<u64>().ok()?.checked_mul(factor).filter(|bytes| *bytes > 0)
-}
-
 #[allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "every caller has checked that the seconds are positive and at most a year"
 )]
-fn milliseconds(seconds: f64) -> u64 {
+pub(super) fn milliseconds(seconds: f64) -> u64 {
     (seconds * 1000.0).ceil() as u64
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{bytes_of, is_private_literal, looks_secret};
+    use super::is_private_literal;
 
     #[test]
     fn only_what_stands_in_the_file_opens_private_addresses() {
@@ -473,32 +353,6 @@ mod tests {
             "http://127.0.0.1.evil.example/",
         ] {
             assert!(!is_private_literal(no), "{no}");
-        }
-    }
-
-    #[test]
-    fn sizes_and_secret_names() {
-        assert_eq!(
-            (bytes_of("512MiB"), bytes_of("1k"), bytes_of("7")),
-            (Some(512 << 20), Some(1024), Some(7))
-        );
-        assert_eq!(
-            (bytes_of("0"), bytes_of("x"), bytes_of("1 parsec"), bytes_of("99999999999999999999")),
-            (None, None, None, None)
-        );
-        for name in [
-            "GITHUB_TOKEN",
-            "api-key",
-            "X-Api-Key",
-            "DB_PASSWORD",
-            "authorization",
-            "OPENAI_API_KEY",
-            "GH_PAT",
-        ] {
-            assert!(looks_secret(name), "{name}");
-        }
-        for name in ["LOG_LEVEL", "PATH", "KEYBOARD", "TOKENIZERS", "X-Tenant", "PUBLIC_KEY"] {
-            assert!(!looks_secret(name), "{name}");
         }
     }
 }
