@@ -26,12 +26,9 @@ struct Options {
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let options = Options::parse();
-    let place = Place {
-        node: options.node,
-        modules: options.modules,
-        out: options.out,
-        baselines: options.baselines,
-    };
+    let tools = Tools::find()?;
+    let place =
+        Place { node: tools.node, modules: tools.modules, out: options.out, baselines: options.baselines };
     let mut expected = BTreeMap::new();
     let mut failed = false;
     for cell in CELLS {
