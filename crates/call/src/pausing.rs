@@ -52,6 +52,10 @@ impl Downstream for Pausing {
         self.inner.notify(method, params);
     }
 
+    fn pause(&self) {
+        self.inner.pause();
+    }
+
     async fn ask(&self, question: Question) -> Result<Bytes, AskError> {
         let started = tokio::time::Instant::now();
         self.open.fetch_add(1, Ordering::AcqRel);

@@ -106,6 +106,10 @@ pub trait Downstream: Send + Sync {
     /// `notifications/message`. Never waits: a client that does not read loses it.
     fn notify(&self, method: &str, params: Bytes);
 
+    /// The upstream has hung up for now and is being polled (SEP-1699): a client that can poll may be told
+    /// to do the same. The call goes on.
+    fn pause(&self) {}
+
     /// Asks, and waits for the raw `result` object.
     async fn ask(&self, question: Question) -> Result<Bytes, AskError>;
 }

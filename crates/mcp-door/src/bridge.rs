@@ -69,6 +69,15 @@ impl Downstream for Way {
         }
     }
 
+    fn pause(&self) {
+        if let Asks::Session(session) = &self.asks
+            && session.can_poll()
+            && let Some(outbox) = lock(&self.outbox).clone()
+        {
+            outbox.hang_up();
+        }
+    }
+
     async fn ask(&self, question: Question) -> Result<Bytes, AskError> {
         if !can_answer(self.peer.abilities, &question) {
             return Err(AskError::Unable(question.method.to_string()));

@@ -13,6 +13,8 @@ mod conversation;
 mod door;
 mod endpoint;
 mod events;
+#[cfg(test)]
+mod fuzz;
 mod greeting;
 mod guard;
 mod http;
@@ -23,6 +25,7 @@ mod outbox;
 mod park;
 mod peer;
 mod rescue;
+mod resume;
 mod routing;
 mod serve;
 mod session;

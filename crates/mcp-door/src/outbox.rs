@@ -46,6 +46,12 @@ impl Outbox {
         }
     }
 
+    /// Asks the reader to hang up for now, after what is queued: an empty frame says so. Readers that cannot
+    /// pass over it.
+    pub(crate) fn hang_up(&self) {
+        self.push(Bytes::new());
+    }
+
     /// Nothing will be read any more, or nothing more will come.
     pub(crate) fn close(&self) {
         self.lock().is_closed = true;

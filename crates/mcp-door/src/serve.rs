@@ -56,6 +56,9 @@ impl Door {
     ) -> Reply {
         let era = who.peer.era.unwrap_or(Era::Legacy);
         let kind = method.call_kind().unwrap_or(CallKind::Tool);
+        if kind == CallKind::Task && era == Era::Modern && !declares_tasks(&who.peer.capabilities) {
+            return missing_tasks();
+        }
         let routed = match self.route(who, method, kind, &params).await {
             Ok(routed) => routed,
             Err(fault) => return rescue::reply(&fault, Some(kind), era),
@@ -150,4 +153,20 @@ fn set_level(session: Option<&Arc<Session>>, params: &[u8]) -> Reply {
             "`level` must be one of debug, info, notice, warning, error, critical, alert, emergency",
         ),
     }
+}
+
+const TASKS: &str = "io.modelcontextprotocol/tasks";
+
+/// Whether a modern client has declared the tasks extension in this request.
+fn declares_tasks(capabilities: &[u8]) -> bool {
+    let Ok(object) = Object::scan(capabilities) else { return false };
+    let extensions = object.get("extensions").and_then(|raw| Object::scan(raw).ok());
+    extensions.is_some_and(|extensions| extensions.get(TASKS).is_some())
+}
+
+fn missing_tasks() -> Reply {
+    let data = format!("{{\"requiredCapabilities\":{{\"extensions\":{{\"{TASKS}\":{{}}}}}}}}");
+    let text = format!("this method needs the client capability `extensions[\"{TASKS}\"]`");
+    let error = wire::error::object(RpcCode::MISSING_CAPABILITY, &text, Some(data.as_bytes()));
+    Reply::Error(RpcCode::MISSING_CAPABILITY, error.into())
 }

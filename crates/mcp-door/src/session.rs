@@ -21,6 +21,7 @@ use crate::Door;
 use crate::door::Who;
 use crate::events::WatchGuard;
 use crate::outbox::Outbox;
+use crate::resume::Streams;
 
 /// How long a sealed session id opens, milliseconds.
 const SESSION_AGE_MAX_MS: i64 = 24 * 3_600_000;
@@ -48,6 +49,7 @@ pub(crate) struct Session {
     stream: Mutex<Option<Arc<Outbox>>>,
     is_stream_read: AtomicBool,
     pub(crate) watch: Mutex<Option<Arc<WatchGuard>>>,
+    pub(crate) streams: Streams,
 }
 
 /// All of them.
@@ -74,7 +76,13 @@ impl Session {
             stream: Mutex::default(),
             is_stream_read: AtomicBool::new(false),
             watch: Mutex::default(),
+            streams: Streams::default(),
         }
+    }
+
+    /// Whether its client understands streams that end early and are polled (2025-11-25 on, over HTTP).
+    pub(crate) fn can_poll(&self) -> bool {
+        !self.id.is_empty() && self.peer().protocol_version.as_ref() >= "2025-11-25"
     }
 
     /// A session of a byte stream: it has no id, and ends with its connection.

@@ -105,7 +105,7 @@ fn shape_error(error: Bytes, kind: CallKind, era: Era) -> Reply {
 }
 
 /// A modern upstream's result for a legacy client: what only 2026-07-28 knows is left out.
-fn to_legacy(result: Bytes) -> Bytes {
+pub(crate) fn to_legacy(result: Bytes) -> Bytes {
     let Ok(object) = Object::scan(&result) else { return result };
     let wrapped = object.get("structuredContent").filter(|raw| raw.first() != Some(&b'{')).map(|raw| {
         let mut out = Vec::from(*b"{\"result\":");
@@ -122,7 +122,7 @@ fn to_legacy(result: Bytes) -> Bytes {
 }
 
 /// `taskId` at the top or inside `task`, replaced.
-fn with_task_id(result: &[u8], shown: &str) -> Option<Bytes> {
+pub(crate) fn with_task_id(result: &[u8], shown: &str) -> Option<Bytes> {
     let object = Object::scan(result).ok()?;
     let quoted = object::quoted(shown);
     if object.get("taskId").is_some() {
@@ -134,7 +134,7 @@ fn with_task_id(result: &[u8], shown: &str) -> Option<Bytes> {
 }
 
 /// `contents[].uri`, and `uri` of resource links and embedded resources in `content[]` and `messages[].content`.
-fn rewrite_result(key: &str, result: &[u8]) -> Option<Bytes> {
+pub(crate) fn rewrite_result(key: &str, result: &[u8]) -> Option<Bytes> {
     let object = Object::scan(result).ok()?;
     let contents = object.get("contents").and_then(|raw| rewrite_items(raw, |item| rewrite_uri(key, item)));
     let content = object.get("content").and_then(|raw| rewrite_items(raw, |item| rewrite_content(key, item)));

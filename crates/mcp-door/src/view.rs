@@ -242,7 +242,7 @@ fn with_text(raw: &Bytes, member: &str, text: &str) -> Bytes {
 }
 
 /// A tool under another name, its app page's URI moved along.
-fn rewrite_tool(key: &str, raw: &Bytes, name: &str, description: Option<&str>) -> Bytes {
+pub(crate) fn rewrite_tool(key: &str, raw: &Bytes, name: &str, description: Option<&str>) -> Bytes {
     let Ok(tool) = Object::scan(raw) else { return raw.clone() };
     let name = object::quoted(name);
     let description = description.map(object::quoted);

@@ -17,6 +17,8 @@ use wire::sse;
 use super::body::DoorBody;
 use crate::outbox::Outbox;
 use crate::rescue::Reply;
+use crate::resume::Reading;
+use crate::session::Session;
 
 /// How often an idle stream shows that it is alive.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -76,6 +78,12 @@ pub(crate) fn streamed(stream: EventStream) -> Response<DoorBody> {
     response
 }
 
+/// A stream that can be come back to, and the session that keeps it.
+struct Log {
+    reading: Reading,
+    session: Arc<Session>,
+}
+
 /// Server-sent events: frames of an outbox, and at the end the answer of the work behind it.
 pub(crate) struct EventStream {
     outbox: Arc<Outbox>,
@@ -85,18 +93,48 @@ pub(crate) struct EventStream {
     next: Option<Pin<Box<dyn Future<Output = Option<Bytes>> + Send>>>,
     alive: Option<Pin<Box<Sleep>>>,
     is_over: bool,
+    /// Ends once what is in front has been written.
+    is_ending: bool,
+    /// Where the events are numbered and kept, for streams that can be come back to.
+    log: Option<Log>,
     _keep: Option<Keep>,
 }
 
 impl EventStream {
     pub(crate) fn new(outbox: Arc<Outbox>, work: Option<(Bytes, Work)>, keep: Option<Keep>) -> Self {
-        Self { outbox, work, first: BytesMut::new(), next: None, alive: None, is_over: false, _keep: keep }
+        Self {
+            outbox,
+            work,
+            first: BytesMut::new(),
+            next: None,
+            alive: None,
+            is_over: false,
+            is_ending: false,
+            log: None,
+            _keep: keep,
+        }
+    }
+
+    /// A stream of a legacy session that its client may come back to. It ends when its outbox is closed, or
+    /// when it is asked to hang up for now.
+    pub(crate) fn resumable(session: &Arc<Session>, reading: Reading) -> Self {
+        let mut stream = Self::new(Arc::clone(&reading.0.outbox), None, None);
+        stream.log = Some(Log { reading, session: Arc::clone(session) });
+        stream
+    }
+
+    fn framed(&self, message: &[u8]) -> Bytes {
+        match &self.log {
+            Some(log) => log.reading.0.event(message),
+            None => sse::event(None, message).into(),
+        }
     }
 
     /// Puts a message in front of what the outbox holds.
     pub(crate) fn starting_with(mut self, message: Option<Bytes>) -> Self {
         if let Some(message) = message {
-            self.first.extend_from_slice(&sse::event(None, &message));
+            let event = self.framed(&message);
+            self.first.extend_from_slice(&event);
         }
         self
     }
@@ -121,14 +159,23 @@ impl EventStream {
             None => None,
         };
         let mut out = std::mem::take(&mut self.first);
-        while out.len() < WRITE_MAX || done.is_some() {
+        self.is_over |= self.is_ending;
+        while !self.is_over && (out.len() < WRITE_MAX || done.is_some()) {
             let Some(frame) = self.outbox.try_next() else { break };
-            out.extend_from_slice(&sse::event(None, &frame));
+            if !frame.is_empty() {
+                out.extend_from_slice(&self.framed(&frame));
+            } else if self.log.is_some() {
+                self.is_over = true;
+                break;
+            }
         }
         if let Some(message) = done {
-            out.extend_from_slice(&sse::event(None, &message));
+            out.extend_from_slice(&self.framed(&message));
             self.work = None;
             self.is_over = true;
+        }
+        if out.is_empty() && self.is_over {
+            return Poll::Ready(None);
         }
         if !out.is_empty() {
             self.alive = None;
@@ -144,10 +191,22 @@ impl EventStream {
             Poll::Ready(Some(frame)) => {
                 self.next = None;
                 self.alive = None;
-                return Poll::Ready(Some(sse::event(None, &frame).into()));
+                if frame.is_empty() {
+                    // Asked to hang up. A stream that nobody can come back to has to stay.
+                    self.is_over = self.log.is_some();
+                    if self.is_over {
+                        return Poll::Ready(None);
+                    }
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                return Poll::Ready(Some(self.framed(&frame)));
             }
             Poll::Ready(None) => {
                 self.is_over = true;
+                if let Some(log) = &self.log {
+                    log.session.streams.finish(&log.reading.0);
+                }
                 return Poll::Ready(None);
             }
             Poll::Pending => {}
@@ -163,14 +222,40 @@ impl EventStream {
     }
 }
 
-/// Work that goes on when its client hangs up: for legacy clients a disconnect is not a cancellation.
-pub(crate) struct Enduring(Option<Work>);
-
-impl Enduring {
-    pub(crate) fn new(work: Work) -> Self {
-        Self(Some(work))
+/// The answer of a legacy session. Once it is a stream, the work goes on by itself and its client may come
+/// back to it: for legacy clients a disconnect is not a cancellation.
+pub(crate) async fn answer_session(
+    id: Bytes,
+    work: Work,
+    outbox: Arc<Outbox>,
+    session: &Arc<Session>,
+    stream_after: Duration,
+) -> Response<DoorBody> {
+    let mut work = Enduring(Some(work));
+    let frame = tokio::select! {
+        biased;
+        reply = &mut work => return plain(&id, &reply, StatusCode::OK),
+        frame = outbox.next() => frame,
+        () = tokio::time::sleep(stream_after) => None,
+    };
+    let is_hung_up = frame.as_ref().is_some_and(Bytes::is_empty);
+    let reading = session.streams.open(Arc::clone(&outbox));
+    let priming = session.can_poll().then(|| reading.0.priming());
+    if let Some(work) = work.0.take() {
+        tokio::spawn(async move {
+            let reply = work.await;
+            outbox.push(reply.message(&id).into());
+            outbox.close();
+        });
     }
+    let stream = EventStream::resumable(session, reading).starting_with_event(&priming.unwrap_or_default());
+    let mut stream = stream.starting_with(frame.filter(|frame| !frame.is_empty()));
+    stream.is_ending = is_hung_up;
+    streamed(stream)
 }
+
+/// Work that goes on when its client hangs up before it has become a stream.
+struct Enduring(Option<Work>);
 
 impl Future for Enduring {
     type Output = Reply;

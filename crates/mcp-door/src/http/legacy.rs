@@ -1,6 +1,7 @@
 //! Legacy requests over Streamable HTTP: sessions, the GET stream, DELETE, and the batches of 2025-03-26.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode};
@@ -8,7 +9,7 @@ use model::{Code, Era, Fault};
 use wire::{Envelope, Method, Object, RpcCode, header, version};
 
 use super::body::DoorBody;
-use super::exchange::{self, Enduring, EventStream, Work};
+use super::exchange::{self, EventStream, Work};
 use super::{Visit, empty, json, refusal, rpc_refusal};
 use crate::conversation::legacy_peer;
 use crate::door::Who;
@@ -17,6 +18,8 @@ use crate::peer;
 use crate::rescue::Reply;
 use crate::session::Session;
 
+/// How long an answer may wait before it becomes a stream that its client can come back to.
+const STREAM_AFTER: Duration = Duration::from_secs(5);
 /// Messages in one batch.
 const BATCH_MAX: usize = 64;
 
@@ -37,9 +40,7 @@ impl Visit {
                 let params = peer::slice_of(body, params.unwrap_or(b"{}"));
                 let outbox = Arc::new(Outbox::default());
                 let work = self.work(&who, &session, &id, &method, params, &outbox);
-                let stream_after = self.door.settings().stream_after;
-                exchange::answer(id, Box::pin(Enduring::new(work)), outbox, stream_after, |_| StatusCode::OK)
-                    .await
+                exchange::answer_session(id, work, outbox, &session, STREAM_AFTER).await
             }
             other => {
                 take_in(&session, other, body);
@@ -142,6 +143,13 @@ impl Visit {
             Ok(found) => found,
             Err(refused) => return refused,
         };
+        if let Some(last) = self.text("last-event-id")
+            && let Some((reading, missed)) = session.streams.resume(last)
+        {
+            return exchange::streamed(
+                EventStream::resumable(&session, reading).starting_with_event(&missed),
+            );
+        }
         let Some(lease) = session.lease_stream() else {
             // The first reader keeps it: whoever learned the id must not be able to take the stream over.
             let fault = Fault::new(Code::BUSY, "this session already has its stream open");
