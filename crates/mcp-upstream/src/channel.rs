@@ -16,7 +16,7 @@ use wire::{Envelope, Incoming, Malformed, Object, message};
 
 use crate::answer::Answer;
 use crate::ask::Ask;
-use crate::frames::{Sink, Source};
+use crate::frames::{Sink, Source, SourceError};
 use crate::open::{OpenCalls, Reply, Side, answer_question};
 use crate::signals::Signals;
 use crate::trouble::{Ended, Trouble};
@@ -216,7 +216,7 @@ async fn read(
     let error = loop {
         let frame = tokio::select! {
             frame = source.next() => frame,
-            () = stop.cancelled() => break None,
+            () = stop.cancelled() => break Some(SourceError::Stopped),
         };
         match frame {
             Ok(Some(frame)) => reader.take(&frame),
@@ -224,9 +224,7 @@ async fn read(
             Err(error) => break Some(error),
         }
         if reader.garbage > GARBAGE_MAX {
-            break Some(crate::frames::SourceError::Broken(format!(
-                "{GARBAGE_MAX} lines in a row were no messages"
-            )));
+            break Some(SourceError::Broken(format!("{GARBAGE_MAX} lines in a row were no messages")));
         }
     };
     let ended = Arc::new(source.farewell(error).await);

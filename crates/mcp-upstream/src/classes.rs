@@ -43,13 +43,15 @@ impl Class {
     pub(crate) fn put(&self, session: Arc<Session>) {
         *lock(&self.session) = Some(session);
     }
+}
 
-    fn is_idle(&self, before_ms: u64) -> bool {
-        let is_unused = lock(&self.session).as_ref().is_none_or(|session| {
-            !session.is_alive() || (!session.open().is_busy() && session.last_used_ms() < before_ms)
-        });
-        is_unused && self.connecting.try_lock().is_ok()
-    }
+/// True when nobody opens it, nobody calls on it, and nobody has since `before_ms`. Whoever does holds on to the
+/// class or to its session, so that counting the holders needs no further bookkeeping.
+fn is_idle(class: &Arc<Class>, before_ms: u64) -> bool {
+    let is_unused = |session: &Arc<Session>| {
+        !session.is_alive() || (Arc::strong_count(session) == 1 && session.last_used_ms() < before_ms)
+    };
+    Arc::strong_count(class) == 1 && lock(&class.session).as_ref().is_none_or(is_unused)
 }
 
 impl Classes {
@@ -66,9 +68,11 @@ impl Classes {
         }
         let limit = if is_http { HTTP_MAX } else { CHANNELS_MAX + 1 };
         if map.len() >= limit {
-            // Whoever is idle right now makes room.
-            let idle =
-                map.iter().find(|(known, class)| **known != Abilities::ALL && class.is_idle(now_ms + 1));
+            // Of those who are idle right now, the one who has been so longest makes room.
+            let idle = map
+                .iter()
+                .filter(|(known, class)| **known != Abilities::ALL && is_idle(class, now_ms + 1))
+                .min_by_key(|(_, class)| lock(&class.session).as_ref().map_or(0, |s| s.last_used_ms()));
             let Some(idle) = idle.map(|(known, _)| *known) else {
                 let fault = Fault::new(Code::BUSY, format!("{limit} sessions with this server are in use"));
                 return Err(Trouble::Fault(fault.with_hint("try again when other clients' calls are over")));
@@ -82,7 +86,7 @@ impl Classes {
 
     /// Lets go of sessions that nobody used since `before_ms`, save the first.
     pub(crate) fn recycle(&self, before_ms: u64) {
-        lock(&self.map).retain(|abilities, class| *abilities == Abilities::ALL || !class.is_idle(before_ms));
+        lock(&self.map).retain(|abilities, class| *abilities == Abilities::ALL || !is_idle(class, before_ms));
     }
 
     /// True when a call is open on any of them.

@@ -17,6 +17,8 @@ pub(crate) enum SourceError {
     TooLong(usize),
     /// In words.
     Broken(String),
+    /// The hub wants no more.
+    Stopped,
 }
 
 /// Where frames come from.
@@ -45,6 +47,7 @@ pub(crate) fn ended(error: Option<SourceError>) -> Ended {
             too_large: Some(limit),
             ..Ended::because(format!("sent more than {limit} bytes in one message and was cut off"))
         },
+        Some(SourceError::Stopped) => Ended::because("was stopped by the hub"),
         Some(SourceError::Broken(why)) => Ended::because(format!("lost the connection: {why}")),
     }
 }

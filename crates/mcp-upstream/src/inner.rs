@@ -98,7 +98,7 @@ impl Inner {
         Arc::new(Self {
             settings,
             parts,
-            signals: Signals { events, nudges },
+            signals: Signals { events, nudges, said: Arc::default() },
             changes: watch::Sender::new(0),
             inventory: ArcSwap::default(),
             param_headers: ArcSwap::default(),
@@ -213,11 +213,13 @@ impl Inner {
     pub(crate) async fn read_lists(&self, live: &Live, is_replaced: bool) -> Vec<String> {
         let _one = self.reading.lock().await;
         let old = self.inventory.load_full();
+        let said: Vec<connector::ListKind> = self.signals.take_said().collect();
         let mut read = inventory::read(live, &old, self.settings.timeout_ms).await;
         let kinds = inventory::differences(&old, &read.inventory);
         let is_first = old.generation == 0;
         read.inventory.generation = old.generation + u64::from(is_first || !kinds.is_empty());
-        let saved = if read.problems.is_empty() { remember::save(&read.inventory) } else { None };
+        let is_news = is_first || old.is_stale || !kinds.is_empty();
+        let saved = if is_news && read.problems.is_empty() { remember::save(&read.inventory) } else { None };
         if let Some(headers) = read.param_headers {
             self.param_headers.store(Arc::new(headers));
         }
@@ -231,7 +233,9 @@ impl Inner {
                 }
             }
         } else if !is_first {
-            for kind in kinds {
+            // Also what the server says has changed and looks the same: a wire would carry it too.
+            let further = said.into_iter().filter(|kind| !kinds.contains(kind)).collect::<Vec<_>>();
+            for kind in kinds.into_iter().chain(further) {
                 self.signals.event(Event::ListChanged(kind));
             }
         }

@@ -21,7 +21,7 @@ use crate::ask::Ask;
 use crate::channel::within;
 use crate::http::{Endpoint, Events, cancelled, read_body, status_trouble};
 use crate::open::{Asked, OpenCalls, Reply, Side, answer_question, question};
-use crate::signals::Signals;
+use crate::signals::{Nudge, Signals};
 use crate::trouble::{Ended, Trouble};
 
 /// How often in a row a stream is taken up again without anything new on it.
@@ -262,6 +262,10 @@ impl LegacyHttp {
             if resumes > RESUMES_MAX {
                 return Err(why);
             }
+            // The server wants to be polled; whoever waits for this call may want to do the same.
+            if let Some(ctx) = ask.ctx {
+                ctx.downstream.pause();
+            }
             let retry_ms = events.retry_ms;
             tokio::time::sleep(Duration::from_millis(retry_ms.unwrap_or(RETRY_MS).min(RETRY_MS_MAX))).await;
             match self.get_stream(Some(&last_id), ask.deadline).await {
@@ -389,6 +393,7 @@ async fn follow(session: Weak<LegacyHttp>, stop: CancellationToken) {
 
 async fn follow_on(session: &Weak<LegacyHttp>) {
     let (mut last_id, mut retry_ms, mut failures) = (None::<String>, None, 0_u32);
+    let mut was_open = false;
     loop {
         let opened = {
             let Some(strong) = session.upgrade() else { return };
@@ -405,6 +410,7 @@ async fn follow_on(session: &Weak<LegacyHttp>) {
         match opened {
             Ok(Ok(mut events)) => {
                 failures = 0;
+                was_open = true;
                 while let Ok(Some(event)) = events.next().await {
                     let Some(strong) = session.upgrade() else { return };
                     strong.heard(&Bytes::from(event.data)).await;
@@ -412,7 +418,15 @@ async fn follow_on(session: &Weak<LegacyHttp>) {
                 last_id = events.last_id.or(last_id);
                 retry_ms = events.retry_ms.or(retry_ms);
             }
-            // No such stream (405), or no such session.
+            // A server that had this stream and now has not has forgotten the session.
+            Ok(Err(404)) if was_open => {
+                if let Some(strong) = session.upgrade() {
+                    strong.is_gone.store(true, Ordering::Relaxed);
+                    strong.signals.nudge(Nudge::SessionReplaced);
+                }
+                return;
+            }
+            // It has no such stream (405).
             Ok(Err(status)) if (400..500).contains(&status) => return,
             Ok(Err(_)) | Err(_) => failures = failures.saturating_add(1),
         }

@@ -11,6 +11,8 @@ mod calls;
 mod channel;
 mod classes;
 mod frames;
+#[cfg(test)]
+mod fuzz;
 mod handshake;
 mod http;
 mod inner;

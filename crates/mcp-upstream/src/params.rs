@@ -91,8 +91,9 @@ pub(crate) fn for_modern(
     params: &Bytes,
     token: Option<u64>,
 ) -> Result<Prepared, Trouble> {
-    let is_claimed = || memchr::memmem::find(params, meta::PROTOCOL_VERSION.as_bytes()).is_some();
-    if peer.era == Some(Era::Modern) && token.is_none() && is_claimed() {
+    let holds = |text: &str| memchr::memmem::find(params, text.as_bytes()).is_some();
+    let is_as_is = token.is_none() || !holds(meta::PROGRESS_TOKEN);
+    if peer.era == Some(Era::Modern) && is_as_is && holds(meta::PROTOCOL_VERSION) {
         return Ok(Prepared { params: params.clone(), client_token: None });
     }
     let object = scan(params)?;

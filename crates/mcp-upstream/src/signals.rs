@@ -1,9 +1,10 @@
 //! What a server says outside of answers, sorted: to the call it belongs to, to the world, to the supervisor.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use bytes::Bytes;
-use connector::Event;
+use connector::{Event, ListKind};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use wire::Object;
 
@@ -26,14 +27,31 @@ pub(crate) enum Nudge {
     Refresh(oneshot::Sender<Result<(), model::Fault>>),
 }
 
+const KINDS: [(u8, ListKind); 3] = [(1, ListKind::Tools), (2, ListKind::Prompts), (4, ListKind::Resources)];
+
 /// Where signals go. Never waits: a full queue loses the nudge, and its sender's next one says the same.
 #[derive(Debug, Clone)]
 pub(crate) struct Signals {
     pub(crate) events: broadcast::Sender<Event>,
     pub(crate) nudges: mpsc::Sender<Nudge>,
+    /// The lists that the server said have changed since they were last read, a bit each.
+    pub(crate) said: Arc<AtomicU8>,
 }
 
 impl Signals {
+    /// The lists that the server said have changed; asked for once.
+    pub(crate) fn take_said(&self) -> impl Iterator<Item = ListKind> + use<> {
+        let said = self.said.swap(0, Ordering::AcqRel);
+        KINDS.into_iter().filter(move |(bit, _)| said & bit != 0).map(|(_, kind)| kind)
+    }
+
+    fn list_changed(&self, kind: ListKind) {
+        for (bit, _) in KINDS.iter().filter(|(_, known)| *known == kind) {
+            self.said.fetch_or(*bit, Ordering::AcqRel);
+        }
+        self.nudge(Nudge::ListChanged);
+    }
+
     pub(crate) fn nudge(&self, nudge: Nudge) {
         let _ = self.nudges.try_send(nudge);
     }
@@ -46,9 +64,9 @@ impl Signals {
     pub(crate) fn notification(&self, method: &str, params: Option<&[u8]>) -> bool {
         let owned = || Bytes::copy_from_slice(params.unwrap_or(b"{}"));
         match method {
-            "notifications/tools/list_changed"
-            | "notifications/prompts/list_changed"
-            | "notifications/resources/list_changed" => self.nudge(Nudge::ListChanged),
+            "notifications/tools/list_changed" => self.list_changed(ListKind::Tools),
+            "notifications/prompts/list_changed" => self.list_changed(ListKind::Prompts),
+            "notifications/resources/list_changed" => self.list_changed(ListKind::Resources),
             "notifications/resources/updated" => {
                 let uri = params
                     .and_then(|raw| Object::scan(raw).ok())

@@ -228,6 +228,16 @@ async fn serve(
     }
 
     let mut reread_at: Option<Instant> = None;
+    while let Ok(nudge) = nudges.try_recv() {
+        match nudge {
+            // What was asked for while the server was being greeted has been done.
+            Nudge::Refresh(reply) => drop(reply.send(Ok(()))),
+            Nudge::ListChanged | Nudge::SessionReplaced => {
+                reread_at.get_or_insert(Instant::now() + DEBOUNCE);
+            }
+            Nudge::Suspect(_) | Nudge::OtherRevision | Nudge::Wanted => {}
+        }
+    }
     let mut ttl_at = next_by_ttl(inner);
     let idle_stop_ms = inner.settings.idle_stop_ms.filter(|_| live.way.channel().is_some());
     let sweep = Duration::from_millis(idle_stop_ms.map_or(SWEEP_MS, |ms| SWEEP_MS.min(ms / 2).max(10)));

@@ -59,8 +59,6 @@ pub(crate) fn take(origin: u64) -> Option<Box<Conn>> {
 
 /// Keeps a connection for the next request; drops it where there are enough.
 pub(crate) fn put(origin: u64, conn: Box<Conn>) {
-    // Outside of a runtime (a response dropped at shutdown) there is nobody to keep it for.
-    let Ok(handle) = tokio::runtime::Handle::try_current() else { return };
     let pool = pool();
     {
         let mut idle = pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
@@ -74,9 +72,12 @@ pub(crate) fn put(origin: u64, conn: Box<Conn>) {
         kept.push((conn, Instant::now()));
         idle.count += 1;
     }
+    // Without a runtime (a response dropped at shutdown) there is nobody to sweep for.
     if !pool.is_swept.swap(true, Ordering::Relaxed) {
         let reset = Reset(Arc::downgrade(&pool));
-        handle.spawn(sweep(reset));
+        if let Ok(handle) = tokio::runtime::Handle::try_current() {
+            handle.spawn(sweep(reset));
+        }
     }
 }
 

@@ -136,7 +136,10 @@ impl Body {
                     self.finish();
                     return Ok(None);
                 }
-                Ok(Step::More) => self.fill().await?,
+                Ok(Step::More) => {
+                    conn.io.ack_now();
+                    self.fill().await?;
+                }
                 Err(why) => {
                     self.conn = None;
                     return Err(OutboundError::NotHttp { host: self.target.origin.host.clone(), why });

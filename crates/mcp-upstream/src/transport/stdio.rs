@@ -37,11 +37,17 @@ pub(super) fn open(settings: &Settings, parts: &Parts, signals: &Signals) -> Res
         return Err(Trouble::Spawn("the process has no standard streams".to_owned()));
     };
     let pid = child.pid();
-    Ok(Channel::start(Process { child, stdout }, LineSink::new(stdin), Some(pid), signals.clone()))
+    Ok(Channel::start(
+        Process { child: Some(child), stdout },
+        LineSink::new(stdin),
+        Some(pid),
+        signals.clone(),
+    ))
 }
 
 struct Process {
-    child: Child,
+    /// `None` once it is being stopped.
+    child: Option<Child>,
     stdout: LineReader<ChildStdout>,
 }
 
@@ -51,18 +57,31 @@ impl Source for Process {
     }
 
     async fn farewell(&mut self, error: Option<SourceError>) -> Ended {
-        let is_ours = error.is_some();
+        let Some(mut child) = self.child.take() else { return ended(error) };
+        let is_cut_off = matches!(&error, Some(SourceError::TooLong(_) | SourceError::Broken(_)));
         // One that ends by itself says more than one that is killed.
-        let exit = tokio::time::timeout(EXIT_GRACE, self.child.exit_status()).await.ok();
-        let why = match exit {
-            Some(exit) => exit.to_string(),
-            None => "closed its standard output and was stopped".to_owned(),
+        let exit = match is_cut_off {
+            true => None,
+            false => tokio::time::timeout(EXIT_GRACE, child.exit_status()).await.ok(),
         };
-        // Whatever is left of its group goes in the background, as it is dropped with this source.
-        let lines = self.child.stderr_tail();
-        let last = lines.iter().rev().filter(|line| !line.trim().is_empty()).take(STDERR_LINES);
-        let mut stderr: Vec<String> = last.map(|line| line.chars().take(STDERR_LINE_MAX).collect()).collect();
-        stderr.reverse();
-        if is_ours { Ended { stderr, ..ended(error) } } else { Ended { why, stderr, too_large: None } }
+        let stderr = last_lines(&child.stderr_tail());
+        let ended = match (error, exit) {
+            (None, Some(exit)) => Ended::because(exit.to_string()),
+            (None, None) => Ended::because("closed its standard output and was stopped"),
+            (error, _) => ended(error),
+        };
+        // What is cut off dies at once, with the drop. What still runs gets its time, but nobody waits for it.
+        if exit.is_none() && !is_cut_off {
+            tokio::spawn(async move { child.stop(process::GRACE).await });
+        }
+        Ended { stderr, ..ended }
     }
+}
+
+/// The end of what it wrote to its standard error.
+fn last_lines(all: &[String]) -> Vec<String> {
+    let last = all.iter().rev().filter(|line| !line.trim().is_empty()).take(STDERR_LINES);
+    let mut lines: Vec<String> = last.map(|line| line.chars().take(STDERR_LINE_MAX).collect()).collect();
+    lines.reverse();
+    lines
 }

@@ -228,3 +228,41 @@ async fn a_unix_socket_works_the_same_way() {
     let upstream = up(settings(Transport::Unix { path })).await;
     assert_eq!(done(upstream.call(&plain(), call("any")).await)["ok"], 1);
 }
+
+#[tokio::test]
+async fn sockets_are_bounded_and_idle_classes_make_room_for_others() {
+    let (addr, seen) = fake_lines(|message, out| {
+        if !basics(&message, &out, false) && message["params"]["name"] == "quick" {
+            out.send(answer(&message, json!({}))).unwrap();
+        }
+    })
+    .await;
+    let upstream = up(tcp(&addr)).await;
+    let class = |n: usize| Peer {
+        abilities: connector::Abilities {
+            elicit_form: n & 1 != 0,
+            elicit_url: n & 2 != 0,
+            sampling: n & 4 != 0,
+            ..connector::Abilities::default()
+        },
+        ..form_peer()
+    };
+    for n in 0..7 {
+        done(upstream.call(&ctx(class(n), &Arc::default(), "a"), call("quick")).await);
+    }
+    assert_eq!(count(&seen, "initialize"), 8, "one for the lists, one per class");
+
+    let mut running = Vec::new();
+    for n in 0..4 {
+        let (upstream, ctx) = (Arc::clone(&upstream), ctx(class(n), &Arc::default(), "a"));
+        running.push(tokio::spawn(async move { upstream.call(&ctx, call("hangs")).await }));
+    }
+    eventually("four sockets are in use", || {
+        let seen = seen.lock().unwrap();
+        seen.iter().filter(|m| m["params"]["name"] == "hangs").count() == 4
+    })
+    .await;
+    let fault = upstream.call(&ctx(class(6), &Arc::default(), "a"), call("quick")).await.unwrap_err();
+    assert_eq!(fault.code, Code::BUSY, "{fault}");
+    running.iter().for_each(tokio::task::JoinHandle::abort);
+}
