@@ -301,3 +301,6 @@ async fn retire(key: Key, connector: Arc<dyn Connector>) {
     }
     connector.close().await;
 }
+
+#[cfg(test)]
+mod tests;

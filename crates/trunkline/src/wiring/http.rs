@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -71,31 +71,44 @@ pub(crate) enum Phase {
 
 /// Counts client connections against `limits.connections`.
 #[derive(Clone, Default)]
-pub(crate) struct Places(Arc<AtomicUsize>);
+pub(crate) struct Places(Arc<Counted>);
+
+#[derive(Default)]
+struct Counted {
+    open: AtomicUsize,
+    /// That they are all taken has been said, until one is free again.
+    is_told: AtomicBool,
+}
 
 /// One of them; gives it back when dropped.
-pub(crate) struct Place(Arc<AtomicUsize>);
+pub(crate) struct Place(Arc<Counted>);
 
 // === impl Places ===
 
 impl Places {
-    /// A place, unless all are taken.
+    /// A place, unless all `max` are taken, which is then said once.
     pub(crate) fn take(&self, max: usize) -> Option<Place> {
-        let taken = self
-            .0
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < max).then_some(open + 1));
-        taken.ok().map(|_| Place(Arc::clone(&self.0)))
+        let counted = &self.0;
+        let more = |open: usize| (open < max).then(|| open + 1);
+        if counted.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok() {
+            return Some(Place(Arc::clone(counted)));
+        }
+        if !counted.is_told.swap(true, Ordering::Relaxed) {
+            tracing::warn!(max, "client connections are refused: limits.connections are open");
+        }
+        None
     }
 
     /// How many are taken.
     pub(crate) fn open(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+        self.0.open.load(Ordering::Relaxed)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+        self.0.is_told.store(false, Ordering::Relaxed);
     }
 }
 
@@ -161,7 +174,6 @@ async fn work(socket: std::net::TcpListener, served: Served) {
 
 fn accept(mut stream: TcpStream, peer: SocketAddr, served: &Served, own: &Places) {
     let Some(place) = served.places.take(served.limits.connections) else {
-        tracing::warn!(%peer, max = served.limits.connections, "refused: limits.connections are open");
         tokio::spawn(async move {
             let full = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
             let _ = tokio::time::timeout(Duration::from_secs(1), stream.write_all(full)).await;

@@ -56,7 +56,6 @@ where
 {
     // A connection too many is closed at once: there is no line yet in which to say why.
     let Some(place) = served.places.take(served.limits.connections) else {
-        tracing::warn!(max = served.limits.connections, "refused: limits.connections are open");
         return;
     };
     let door: Arc<Door> = Arc::clone(&served.faces.door);
