@@ -18,8 +18,10 @@ use crate::peer;
 use crate::rescue::Reply;
 use crate::session::Session;
 
-/// How long an answer may wait before it becomes a stream that its client can come back to.
+/// How long an answer may wait before it becomes a stream. Whoever can come back to a stream gets it after
+/// a moment: from then on a lost connection loses nothing.
 const STREAM_AFTER: Duration = Duration::from_secs(5);
+const RESUMABLE_AFTER: Duration = Duration::from_millis(50);
 /// Messages in one batch.
 const BATCH_MAX: usize = 64;
 
@@ -40,7 +42,8 @@ impl Visit {
                 let params = peer::slice_of(body, params.unwrap_or(b"{}"));
                 let outbox = Arc::new(Outbox::default());
                 let work = self.work(&who, &session, &id, &method, params, &outbox);
-                exchange::answer_session(id, work, outbox, &session, STREAM_AFTER).await
+                let stream_after = if session.can_poll() { RESUMABLE_AFTER } else { STREAM_AFTER };
+                exchange::answer_session(id, work, outbox, &session, stream_after).await
             }
             other => {
                 take_in(&session, other, body);
