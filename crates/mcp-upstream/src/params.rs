@@ -91,9 +91,9 @@ pub(crate) fn for_modern(
     params: &Bytes,
     token: Option<u64>,
 ) -> Result<Prepared, Trouble> {
-    let holds = |text: &str| memchr::memmem::find(params, text.as_bytes()).is_some();
-    let is_as_is = token.is_none() || !holds(meta::PROGRESS_TOKEN);
-    if peer.era == Some(Era::Modern) && is_as_is && holds(meta::PROTOCOL_VERSION) {
+    // Where the request has a stream of its own, whatever else it holds concerns nobody but its sender.
+    let is_claimed = || memchr::memmem::find(params, meta::PROTOCOL_VERSION.as_bytes()).is_some();
+    if peer.era == Some(Era::Modern) && token.is_none() && is_claimed() {
         return Ok(Prepared { params: params.clone(), client_token: None });
     }
     let object = scan(params)?;
@@ -118,6 +118,9 @@ pub(crate) fn for_modern(
     if let Some(minted) = &minted {
         edits.push((meta::PROGRESS_TOKEN, Some(minted.as_bytes())));
     }
+    if edits.is_empty() {
+        return Ok(Prepared { params: params.clone(), client_token });
+    }
     let new_meta = old.edit(&edits);
     Ok(Prepared { params: object.edit(&[("_meta", Some(&new_meta))]).into(), client_token })
 }
@@ -132,7 +135,9 @@ fn relayed_extensions(peer: &Peer) -> Option<Vec<u8>> {
 /// Makes a client's parameters fit a legacy server. `token` is the progress token that stands for the
 /// client's own, should it have one.
 pub(crate) fn for_legacy(peer: &Peer, params: &Bytes, token: u64) -> Result<Prepared, Trouble> {
-    if peer.era != Some(Era::Modern) && memchr::memmem::find(params, b"\"_meta\"").is_none() {
+    // A key can be spelled otherwise only with `\u` escapes: without them, what is not found is not there.
+    let holds = |text: &[u8]| memchr::memmem::find(params, text).is_some();
+    if peer.era != Some(Era::Modern) && !holds(b"\"_meta\"") && !holds(b"\\u") {
         return Ok(Prepared { params: params.clone(), client_token: None });
     }
     let object = scan(params)?;
@@ -224,6 +229,15 @@ mod tests {
             "_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}));
         let prepared = for_legacy(&peer, &params, 3).unwrap();
         assert_eq!(value(&prepared.params), json!({"name":"t","task":{"ttl":1}}));
+        // An escaped key does not smuggle a token of the client's own choice past the others'.
+        let hidden = Bytes::from_static(br#"{"_m\u0065ta":{"progr\u0065ssToken":1}}"#);
+        for prepared in
+            [for_legacy(&Peer::plain(), &hidden, 3), for_modern(&peer, "2026-07-28", &hidden, Some(3))]
+        {
+            let prepared = prepared.unwrap();
+            assert_eq!(value(&prepared.params)["_meta"]["progressToken"], 3);
+            assert_eq!(prepared.client_token.as_deref(), Some(&b"1"[..]));
+        }
         let plain = Bytes::from_static(br#"{"name":"t"}"#);
         assert_eq!(for_legacy(&Peer::plain(), &plain, 3).unwrap().params, plain);
     }
