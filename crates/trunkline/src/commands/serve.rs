@@ -23,6 +23,9 @@ const CONTROL_THREADS: usize = 2;
 /// Open files beside those of connections: the store, logs, pipes of child processes.
 const OWN_FILES: u64 = 1024;
 
+/// Signals to stop that come so close together are one.
+const ONE_BREATH: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// Runs until SIGTERM or SIGINT.
 pub(crate) fn run(shared: &Shared, listen: Option<&str>) -> Result<(), Quit> {
     let config = configuration(shared, listen);
@@ -99,7 +102,7 @@ async fn live(shared: &Shared, config: &Config, wanted: Wanted) -> Result<(), Qu
     tracing::info!("stopping");
     tokio::select! {
         () = end(&hub, threads) => {}
-        () = signals.stop() => return Err(Quit::failed("stopped at once: a second signal came")),
+        () = signals.insisted() => return Err(Quit::failed("stopped at once: a second signal came")),
     }
     if let Some(path) = &config.hub.mcp.unix {
         // Gone already is fine.
@@ -184,6 +187,17 @@ impl Signals {
             interrupt: listen(SignalKind::interrupt())?,
             reload: listen(SignalKind::hangup())?,
         })
+    }
+
+    /// Somebody asks again. Process groups, `timeout` and the like ask twice in one breath: that is one asking.
+    async fn insisted(&mut self) {
+        let first = tokio::time::Instant::now();
+        loop {
+            self.stop().await;
+            if first.elapsed() > ONE_BREATH {
+                return;
+            }
+        }
     }
 
     async fn stop(&mut self) {
