@@ -29,13 +29,26 @@ impl Inner {
         self.touch();
         let live = self.ready(deadline).await?;
         let mut answered = self.call_live(&live, ctx, request, deadline).await;
-        if matches!(&answered, Err(Trouble::Ended { was_sent: false, .. })) {
-            // It ended before the call reached it: the next one gets it, as nothing was done yet.
-            let mut phase = self.phase.subscribe();
-            let noticed = phase.wait_for(|phase| !matches!(phase, Phase::Up));
-            let _ = tokio::time::timeout(NOTICE, noticed).await;
-            let live = self.ready(deadline).await?;
-            answered = self.call_live(&live, ctx, request, deadline).await;
+        match &answered {
+            Err(Trouble::Ended { was_sent: false, .. }) => {
+                // It ended before the call reached it: the next one gets it, as nothing was done yet.
+                let mut phase = self.phase.subscribe();
+                let noticed = phase.wait_for(|phase| !matches!(phase, Phase::Up));
+                let _ = tokio::time::timeout(NOTICE, noticed).await;
+                let live = self.ready(deadline).await?;
+                answered = self.call_live(&live, ctx, request, deadline).await;
+            }
+            Err(Trouble::OtherRevision(_)) => {
+                // The server was replaced by another: greet it again, then ask once more. It did nothing yet.
+                self.signals.nudge(Nudge::OtherRevision);
+                if let Some(live) = self.renewed(&live, deadline).await {
+                    answered = self.call_live(&live, ctx, request, deadline).await;
+                }
+            }
+            _ => {}
+        }
+        if let Err(Trouble::OtherRevision(error)) = answered {
+            answered = Ok(Outcome::RpcError { error });
         }
         match &answered {
             Err(trouble) if trouble.is_suspect() => self.signals.nudge(Nudge::Suspect(trouble.clone())),
@@ -80,18 +93,11 @@ impl Inner {
                 let extra = self.param_headers(request)?;
                 answered = http.request(ask, &extra).await?;
             }
-            Some(RpcCode::UNSUPPORTED_VERSION) => {
-                // The server is another one than it was: find out which revision it speaks, then ask once more.
-                self.signals.nudge(Nudge::OtherRevision);
-                let renewed = self.renewed(live, deadline).await;
-                if let Some(renewed) = renewed
-                    && let Way::ModernHttp(http) = &renewed.way
-                {
-                    let version = renewed.facts.version.as_str();
-                    let prepared = for_modern(&ctx.peer, version, &request.params, None)?;
-                    let ask = Ask { params: prepared.params, ..ask };
-                    answered = http.request(ask, &extra).await?;
-                }
+            // The second is how the SDKs before 2026 answer whoever has no session.
+            Some(RpcCode::UNSUPPORTED_VERSION | RpcCode::SERVER_NOT_INITIALIZED)
+                if answered.status == 400 =>
+            {
+                return Err(other_revision(answered.answer));
             }
             _ => {}
         }
@@ -160,6 +166,9 @@ impl Inner {
                 {
                     is_retried = true;
                 }
+                Ok(answer) if road == Road::Http && code_of(&answer).is_some_and(RpcCode::is_modern) => {
+                    return Err(other_revision(answer));
+                }
                 answer => return outcome(Era::Legacy, request.kind, &ctx.peer, answer?),
             }
         }
@@ -202,6 +211,11 @@ impl Inner {
             Err(_) => Err(Trouble::Timeout { what: "initialize".to_owned(), was_sent: false }),
         }
     }
+}
+
+fn other_revision(answer: Answer) -> Trouble {
+    let (Answer::Error(raw) | Answer::Result(raw)) = answer;
+    Trouble::OtherRevision(raw)
 }
 
 async fn call_modern_channel(

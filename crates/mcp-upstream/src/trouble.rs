@@ -49,6 +49,9 @@ pub(crate) enum Trouble {
     BadAnswer(String),
     #[error("the server answered with the error {code}: {message}")]
     Rpc { code: i64, message: String },
+    /// It refused the call as a server of another era or revision does. Holds the raw error.
+    #[error("the server speaks another revision than it did")]
+    OtherRevision(bytes::Bytes),
     #[error("{0}")]
     Spawn(String),
     #[error("{0}")]
@@ -60,7 +63,11 @@ impl Trouble {
     pub(crate) const fn is_suspect(&self) -> bool {
         matches!(
             self,
-            Self::Outbound(_) | Self::SessionGone | Self::Refused { status: 401 } | Self::Ended { .. }
+            Self::Outbound(_)
+                | Self::SessionGone
+                | Self::Refused { status: 401 }
+                | Self::Status { status: 400 | 404 | 405, .. }
+                | Self::Ended { .. }
         )
     }
 
@@ -116,7 +123,7 @@ impl From<Trouble> for Fault {
             Trouble::Refused { .. } => Self::new(Code::UPSTREAM_REFUSED, detail)
                 .with_blame(Blame::Operator)
                 .with_hint("renew the connection's credentials"),
-            Trouble::BadAnswer(_) | Trouble::Rpc { .. } => {
+            Trouble::BadAnswer(_) | Trouble::Rpc { .. } | Trouble::OtherRevision(_) => {
                 Self::new(Code::BAD_ANSWER, detail).with_hint("report it to the server's maintainers")
             }
             Trouble::Spawn(_) => {

@@ -268,3 +268,32 @@ async fn a_list_that_fails_keeps_its_last_good_content_and_pages_are_followed() 
     assert_eq!((inventory.tools.len(), inventory.is_stale), (2, true));
     assert!(upstream.state().reason.unwrap().contains("tools/list"));
 }
+
+#[tokio::test]
+async fn a_server_that_is_replaced_by_an_older_one_is_greeted_again_and_the_call_goes_through() {
+    let is_old = Arc::new(AtomicUsize::new(0));
+    let flag = Arc::clone(&is_old);
+    let fake = FakeHttp::start(move |seen| {
+        let is_old = flag.load(Ordering::SeqCst) == 1;
+        Box::pin(async move {
+            match (seen.method(), is_old) {
+                ("server/discover", false) => seen.result(discovery()),
+                ("initialize", true) => seen.result(greeting()).with("mcp-session-id", "s1"),
+                ("notifications/initialized", true) => Reply::status(202),
+                _ if is_old && seen.header("mcp-session-id").is_none() => {
+                    seen.error(400, -32000, json!(null))
+                }
+                ("tools/list", _) => seen.result(json!({"tools":[tool("any")]})),
+                ("tools/call", _) => seen.result(json!({"old":is_old})),
+                _ => Reply::status(405),
+            }
+        })
+    })
+    .await;
+    let upstream = up(http(&fake)).await;
+    assert_eq!(done(upstream.call(&plain(), call("any")).await)["old"], false);
+    is_old.store(1, Ordering::SeqCst);
+    assert_eq!(done(upstream.call(&plain(), call("any")).await)["old"], true);
+    assert_eq!(upstream.state().era, Some(Era::Legacy));
+    assert_eq!(fake.seen("server/discover").len(), 2);
+}
