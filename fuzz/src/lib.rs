@@ -18,8 +18,8 @@ pub const LEN_MAX: usize = 1024;
 /// Declares a target: a `#[test]` that hands bytes to `check`, which asserts what must hold of them.
 ///
 /// As a test it runs the whole corpus (`__fuzz__/<module>__<name>/corpus` beside the file), [`RANDOM`]
-/// random inputs and [`MUTANTS`] (or as many as are given) broken seeds. Under `cargo bolero test` the
-/// engine chooses the inputs.
+/// random inputs and [`MUTANTS`] broken seeds; a slow target gives a smaller number of mutants. Under
+/// `cargo bolero test` the engine chooses the inputs.
 #[macro_export]
 macro_rules! target {
     ($(#[$meta:meta])* $name:ident, $check:expr) => {
@@ -39,7 +39,7 @@ macro_rules! target {
                 test_name: None,
             };
             $crate::bolero::check!()
-                .with_iterations($crate::RANDOM)
+                .with_iterations($crate::RANDOM.min($mutants / 4))
                 .with_max_len($crate::LEN_MAX)
                 .for_each(|input: &[u8]| $check(input));
             // Only reached as a test. The name keeps the corpus from being run a second time.

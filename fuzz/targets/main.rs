@@ -16,4 +16,5 @@ mod keys;
 mod lines;
 mod messages;
 mod names;
+mod origins;
 mod secrets;

@@ -119,10 +119,12 @@ fn resolve_one(
     inner: &str,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Zeroizing<String>, ReferenceError> {
-    if let Some(path) = inner.strip_prefix("file:") {
+    // `:-` begins a default, also behind a variable that happens to be called `file` or `vault`.
+    let behind = |scheme: &str| inner.strip_prefix(scheme).filter(|rest| !rest.starts_with('-'));
+    if let Some(path) = behind("file:") {
         return read_file(path);
     }
-    if inner.starts_with("vault:") {
+    if behind("vault:").is_some() {
         return Err(ReferenceError::Vault { reference: format!("${{{}}}", shorten(inner)) });
     }
     let (name, default) =

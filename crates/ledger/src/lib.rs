@@ -6,6 +6,8 @@
 
 mod error;
 mod flusher;
+#[cfg(test)]
+mod fuzz;
 mod reverse;
 mod search;
 mod segments;

@@ -4,6 +4,8 @@
 //! variable to set. Nothing is run and nothing is connected.
 
 mod append;
+#[cfg(test)]
+mod fuzz;
 mod jsonc;
 mod server;
 

@@ -1,0 +1,65 @@
+//! Fuzz target of the configuration file: any text at all.
+
+use ::fuzz::target;
+
+use super::problem::{Problem, Scope, Severity};
+use super::tree::{Node, Value};
+use super::{emit, parse, redact, tree};
+
+/// Written where secrets stand in the seeds.
+const CANARY: &str = "hunter2-canary";
+
+fn env(name: &str) -> Option<String> {
+    (name == "TOKEN").then(|| "s3cr3t-value".to_owned())
+}
+
+/// True when a scalar other than a text is in it: those are written as they were spelled, which JSON does not say.
+fn is_plain(node: &Node) -> bool {
+    match &node.value {
+        Value::List(items) => items.iter().all(is_plain),
+        Value::Map(entries) => entries.iter().all(|(_, node)| is_plain(node)),
+        Value::Number(number, _) => number.is_finite(),
+        _ => true,
+    }
+}
+
+target!(
+    /// Reading never fails: whatever is wrong is said, with a place in the file, without a secret's value,
+    /// and a text that is not YAML at all never starts a hub. What is read can be written and read again.
+    files,
+    |input: &[u8]| {
+        let text = String::from_utf8_lossy(input);
+        let config = parse(None, &text, &env);
+        let lines = u32::try_from(text.lines().count()).unwrap() + 1;
+        for problem in &config.problems {
+            assert!(problem.at.line <= lines, "line {} of {lines}", problem.at.line);
+            assert!(!problem.what.is_empty());
+            assert!(!problem.to_string().contains("s3cr3t-value"), "{problem}");
+        }
+        let read = match tree::parse(&text) {
+            Err(error) => {
+                assert!(config.is_fatal() && config.entries.is_empty() && config.toolsets.is_empty());
+                assert!(error.at.line <= lines && !error.what.is_empty());
+                return;
+            }
+            Ok(read) => read,
+        };
+        for entry in &config.entries {
+            assert!((1..=lines).contains(&entry.line));
+            let is_broken = matches!(entry.shape, super::entry::Shape::Broken(_));
+            let says_so = |problem: &Problem| {
+                problem.scope == Scope::Entry(entry.name.clone()) && problem.severity == Severity::Error
+            };
+            assert_eq!(is_broken, config.problems.iter().any(says_so), "{}", entry.name);
+        }
+        let shown = emit::json(&redact::redact(&read, &|_| "****".to_owned())).to_string();
+        let secret = format!("\"client_secret\":\"{CANARY}\"");
+        assert!(!shown.contains(&secret) && !shown.contains(&format!("\"password\":\"{CANARY}\"")), "{shown}");
+        if matches!(read.value, Value::Map(_)) && is_plain(&read) {
+            let written = emit::yaml(&read, 0);
+            let again = tree::parse(&written).map_err(|error| error.what);
+            assert_eq!(again.map(|again| emit::json(&again)), Ok(emit::json(&read)), "{written}");
+        }
+    },
+    3000
+);
