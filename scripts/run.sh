@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-echo "Building Trunkline with the quick profile: it compiles in half the time of \`make build\` and runs at three quarters of its speed."
+echo "Building Trunkline with the quick profile: it builds sooner than the release profile of \`make build\` and runs somewhat slower."
 command -v cargo >/dev/null || { echo "error: missing a Rust toolchain (cargo). See https://rustup.rs" >&2; exit 1; }
 if ! command -v cc >/dev/null; then
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
