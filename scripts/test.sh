@@ -12,14 +12,17 @@ say "building the binaries that the tests drive"
 cargo build --locked --workspace --bins
 postgres_start
 
+# Both parts always run, so that one failure does not hide another.
+failed=""
 if cargo nextest --version >/dev/null 2>&1; then
   say "cargo nextest run --workspace"
-  cargo nextest run --locked --workspace --no-fail-fast
+  cargo nextest run --locked --workspace --no-fail-fast || failed="$failed tests"
 else
   say "cargo test --workspace (cargo-nextest is not here)"
-  cargo test --locked --workspace --no-fail-fast
+  cargo test --locked --workspace --no-fail-fast || failed="$failed tests"
 fi
 
 say "conformance"
-target/debug/conformance
+target/debug/conformance || failed="$failed conformance"
+[ -z "$failed" ] || die "failed:$failed"
 say "all tests passed"
