@@ -267,6 +267,9 @@ fn parse_length(value: &[u8]) -> Option<u64> {
 }
 
 #[cfg(test)]
+mod fuzz;
+
+#[cfg(test)]
 mod tests {
     use super::parse_head;
     use bytes::Bytes;

@@ -284,6 +284,9 @@ fn chunk_step(buf: &mut BytesMut, chunk: &mut Chunk) -> Result<Step, &'static st
 }
 
 #[cfg(test)]
+mod fuzz;
+
+#[cfg(test)]
 mod tests {
     use super::{Chunk, Framing, Step, step};
     use bytes::BytesMut;

@@ -122,6 +122,9 @@ fn shown(url: &str) -> String {
 }
 
 #[cfg(test)]
+mod fuzz;
+
+#[cfg(test)]
 mod tests {
     use super::{CONNECT_TIMEOUT, Target};
     use crate::EgressRule;
