@@ -195,6 +195,6 @@ pub(crate) fn parse(file: Option<&Path>, text: &str, env: Env<'_>) -> Config {
 }
 
 #[cfg(test)]
-mod fuzz;
+pub(crate) mod fuzz;
 #[cfg(test)]
 mod tests;
