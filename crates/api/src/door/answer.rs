@@ -124,6 +124,9 @@ pub(super) fn rpc_fault(connection: &str, error: &[u8]) -> Fault {
 }
 
 #[cfg(test)]
+mod fuzz;
+
+#[cfg(test)]
 mod tests {
     use super::{params, rpc_fault, shape};
     use model::Code;

@@ -78,5 +78,5 @@ target!(
             assert_eq!(again.map(|again| emit::json(&again)), Ok(emit::json(&read)), "{written}");
         }
     },
-    3000
+    1000
 );
