@@ -71,6 +71,8 @@ impl Drop for Mounts {
     }
 }
 
+/// How much longer than its timeout a call may take while its caller is being asked.
+const ASKING_MAX: Duration = Duration::from_secs(3600);
 /// How many bytes of arguments a record keeps.
 const RECORDED_ARGUMENTS_MAX: usize = 16 * 1024;
 
@@ -260,6 +262,8 @@ impl Pipeline {
                 Err(_) => Err(late()),
             };
         }
+        // The clock is kept here, where it can stop; what the connector sees is only a backstop.
+        ctx.deadline += ASKING_MAX;
         let pausing = Arc::new(Pausing::new(Arc::clone(&ctx.downstream)));
         ctx.downstream = Arc::clone(&pausing) as Arc<dyn Downstream>;
         pausing.run(timeout, mounted.connector.call(&ctx, request)).await.unwrap_or_else(|| Err(late()))

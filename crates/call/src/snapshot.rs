@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ahash::AHashMap;
 use connector::{Connector, Inventory, Tool};
-use model::{Access, Key};
+use model::{Access, Code, ConnectionStatus, Fault, Key};
 use policy::ToolLists;
 use tokio::sync::Semaphore;
 
@@ -201,6 +201,21 @@ impl Mounted {
     #[must_use]
     pub fn is_known(&self) -> bool {
         self.inventory.capabilities.is_some()
+    }
+
+    /// Why it cannot be used: for connections that have never answered.
+    #[must_use]
+    pub fn not_up(&self) -> Fault {
+        let state = self.connector.state();
+        let reason = state.reason.unwrap_or_else(|| "it has not answered yet".to_owned());
+        // What is wrong in its entry does not get better by trying again.
+        let code = if state.status == ConnectionStatus::Configuring {
+            Code::MISCONFIGURED
+        } else {
+            Code::UNREACHABLE
+        };
+        Fault::new(code, format!("connection `{}` is not up: {reason}", self.key))
+            .with_hint(format!("`trunkline connection test {}` says which layer fails", self.key))
     }
 
     /// True while it has not answered yet and is still on its way up. One that says it has started is so too:

@@ -1,8 +1,9 @@
 //! Who we are and what we can do, per endpoint: `initialize` and `server/discover`.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use call::Mounted;
-use model::{Code, Era, Fault};
+use model::{Era, Fault};
 use wire::{Object, object};
 
 use crate::door::{Door, Who};
@@ -34,25 +35,16 @@ impl Door {
     async fn describe(&self, who: &Who) -> Result<(Vec<u8>, Option<String>), Fault> {
         let era = who.peer.era.unwrap_or(Era::Legacy);
         let view = self.settled_view(who).await;
+        self.check_place(who, &view)?;
         match &who.endpoint {
             Endpoint::Connection(key) => {
-                let mounted = view.snapshot.connection(key.as_str()).ok_or_else(|| {
-                    Fault::new(Code::NOT_FOUND, format!("no connection `{key}`")).with_hint("check the URL")
-                })?;
-                let capabilities = mounted.inventory.capabilities.clone().ok_or_else(|| down(mounted))?;
-                Ok((
-                    relayed(&capabilities, era, mounted.inventory.era),
-                    mounted.inventory.instructions.as_deref().map(str::to_owned),
-                ))
+                let inventory = view.snapshot.connection(key.as_str()).map(|m| Arc::clone(&m.inventory));
+                let inventory = inventory.unwrap_or_default();
+                let capabilities = inventory.capabilities.as_deref().unwrap_or(b"{}");
+                let instructions = inventory.instructions.as_deref().map(str::to_owned);
+                Ok((relayed(capabilities, era, inventory.era), instructions))
             }
-            Endpoint::Toolset(key) => {
-                if view.snapshot.toolset(key.as_str()).is_none() {
-                    return Err(
-                        Fault::new(Code::NOT_FOUND, format!("no toolset `{key}`")).with_hint("check the URL")
-                    );
-                }
-                Ok((b"{\"tools\":{\"listChanged\":true}}".to_vec(), None))
-            }
+            Endpoint::Toolset(_) => Ok((b"{\"tools\":{\"listChanged\":true}}".to_vec(), None)),
             Endpoint::All => Ok(gathered(&view, era)),
         }
     }
@@ -103,12 +95,6 @@ impl Door {
         out.extend_from_slice(b"}}");
         Reply::Result(out.into())
     }
-}
-
-fn down(mounted: &Mounted) -> Fault {
-    let reason = mounted.connector.state().reason.unwrap_or_else(|| "it has not answered yet".to_owned());
-    Fault::new(Code::UNREACHABLE, format!("connection `{}` is not up: {reason}", mounted.key))
-        .with_hint(format!("`trunkline connection test {}` says which layer fails", mounted.key))
 }
 
 /// One upstream's capabilities, without what only exists in the era that this client does not speak.

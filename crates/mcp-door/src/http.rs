@@ -108,8 +108,9 @@ impl Visit {
                 self.legacy_batch(messages).await
             }
             Ok(Incoming::One(message)) => {
-                if self.is_modern(&message) {
-                    self.modern_post(message, &body).await
+                let read = Read::of(&message);
+                if self.is_modern(&read) {
+                    self.modern_post(message, read, &body).await
                 } else {
                     self.legacy_post(message, &body).await
                 }
@@ -118,20 +119,35 @@ impl Visit {
     }
 
     /// Rung 4 of the ladder: a claim in the body, or a version header that no legacy revision has.
-    fn is_modern(&self, message: &Envelope<'_>) -> bool {
-        let params = match message {
-            Envelope::Request { params, .. } | Envelope::Notification { params, .. } => *params,
-            Envelope::Response { .. } | Envelope::Error { .. } => None,
-        };
-        let claims = params
-            .and_then(|raw| Object::scan(raw).ok())
-            .and_then(|object| object.get("_meta").and_then(|raw| Object::scan(raw).ok()))
-            .is_some_and(|meta| meta.get(wire::meta::PROTOCOL_VERSION).is_some());
-        claims
+    fn is_modern(&self, read: &Read<'_>) -> bool {
+        read.meta.as_ref().is_ok_and(|meta| meta.is_claim)
             || self
                 .headers
                 .get(header::PROTOCOL_VERSION)
                 .is_some_and(|value| value.to_str().map_or(true, |value| !version::LEGACY.contains(&value)))
+    }
+}
+
+/// What the ladder looks at in a message: its params and their `_meta`, taken apart once.
+pub(crate) struct Read<'a> {
+    pub(crate) params: Result<Object<'a>, String>,
+    pub(crate) meta: Result<Meta<'a>, String>,
+}
+
+impl<'a> Read<'a> {
+    fn of(message: &Envelope<'a>) -> Self {
+        let raw = match message {
+            Envelope::Request { params, .. } | Envelope::Notification { params, .. } => {
+                params.unwrap_or(b"{}")
+            }
+            Envelope::Response { .. } | Envelope::Error { .. } => b"{}",
+        };
+        let params = Object::scan(raw).map_err(|error| format!("`params`: {error}"));
+        let meta = match &params {
+            Ok(params) => Meta::of(params).map_err(|error| format!("`params._meta`: {error}")),
+            Err(_) => Ok(Meta::default()),
+        };
+        Self { params, meta }
     }
 }
 
@@ -193,11 +209,6 @@ fn not_allowed(allow: &'static str) -> Response<DoorBody> {
     *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
     response
-}
-
-/// The `_meta` of a request's params.
-pub(crate) fn meta_of<'a>(params: &Object<'a>) -> Result<Meta<'a>, String> {
-    Meta::of(params).map_err(|error| format!("`params._meta`: {error}"))
 }
 
 #[cfg(test)]

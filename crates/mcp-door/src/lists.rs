@@ -1,13 +1,14 @@
 //! Lists: pages of what a view holds, under sealed cursors.
 
 use bytes::Bytes;
-use model::Era;
+use model::{Code, Era, Fault};
 use tokio::time::Instant;
 use wire::{Method, Object};
 
 use crate::Door;
 use crate::door::Who;
-use crate::rescue::Reply;
+use crate::endpoint::Endpoint;
+use crate::rescue::{self, Reply};
 use crate::view::{Listing, View};
 
 /// How long a client may keep a list, milliseconds. Changes are announced, so this is a net, not a clock.
@@ -18,7 +19,7 @@ impl Door {
     pub(crate) async fn settled_view(&self, who: &Who) -> std::sync::Arc<View> {
         let pipeline = &self.parts().pipeline;
         let only = match &who.endpoint {
-            crate::Endpoint::Connection(key) => Some(key.as_str()),
+            Endpoint::Connection(key) => Some(key.as_str()),
             _ => None,
         };
         pipeline.settle(only, Instant::now() + self.settings().settle).await;
@@ -33,6 +34,9 @@ impl Door {
     /// Answers one of the four list methods.
     pub(crate) async fn list(&self, who: &Who, method: Method, params: &[u8]) -> Reply {
         let view = self.settled_view(who).await;
+        if let Err(fault) = self.check_place(who, &view) {
+            return rescue::reply(&fault, None, who.peer.era.unwrap_or(Era::Legacy));
+        }
         let (listing, member) = match method {
             Method::PromptsList => (&view.prompts, "prompts"),
             Method::ResourcesList => (&view.resources, "resources"),
@@ -54,6 +58,24 @@ impl Door {
             },
         };
         Reply::Result(self.page(who, member, listing, from))
+    }
+
+    /// Whether there is anything at the endpoint at all. A connection that has never answered is told as
+    /// such: an empty list would say that it has no tools.
+    pub(crate) fn check_place(&self, who: &Who, view: &View) -> Result<(), Fault> {
+        match &who.endpoint {
+            Endpoint::All => Ok(()),
+            Endpoint::Connection(key) => {
+                let mounted = view.snapshot.connection(key.as_str()).ok_or_else(|| {
+                    Fault::new(Code::NOT_FOUND, format!("no connection `{key}`")).with_hint("check the URL")
+                })?;
+                if mounted.is_known() { Ok(()) } else { Err(mounted.not_up()) }
+            }
+            Endpoint::Toolset(key) if view.snapshot.toolset(key.as_str()).is_none() => {
+                Err(Fault::new(Code::NOT_FOUND, format!("no toolset `{key}`")).with_hint("check the URL"))
+            }
+            Endpoint::Toolset(_) => Ok(()),
+        }
     }
 
     fn page(&self, who: &Who, member: &str, listing: &Listing, from: usize) -> Bytes {

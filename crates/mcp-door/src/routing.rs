@@ -29,9 +29,8 @@ impl Door {
         method: Method,
         kind: CallKind,
         params: &Bytes,
+        object: &Object<'_>,
     ) -> Result<Routed, Fault> {
-        let object =
-            Object::scan(params).map_err(|e| Fault::new(Code::BAD_MESSAGE, format!("params: {e}")))?;
         let text = |member: &str| {
             object
                 .get_str(member)

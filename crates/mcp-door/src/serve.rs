@@ -59,15 +59,19 @@ impl Door {
         if kind == CallKind::Task && era == Era::Modern && !declares_tasks(&who.peer.capabilities) {
             return missing_tasks();
         }
-        let routed = match self.route(who, method, kind, &params).await {
+        let object = match Object::scan(&params) {
+            Ok(object) => object,
+            Err(error) => return Reply::error(RpcCode::INVALID_PARAMS, &format!("`params`: {error}")),
+        };
+        let routed = match self.route(who, method, kind, &params, &object).await {
             Ok(routed) => routed,
             Err(fault) => return rescue::reply(&fault, Some(kind), era),
         };
         let patience = self.settings().ask_timeout;
         if era == Era::Modern {
-            let subject = format!("{} {} {}", who.endpoint, method.name(), routed.request.target);
-            if let Ok(object) = Object::scan(&params)
-                && let Some(reply) = self.resume(who, &subject, &object, outbox).await
+            let subject = || format!("{} {} {}", who.endpoint, method.name(), routed.request.target);
+            if object.get("requestState").is_some()
+                && let Some(reply) = self.resume(who, &subject(), &object, outbox).await
             {
                 return reply;
             }
@@ -75,6 +79,7 @@ impl Door {
                 && self.upstream_era(&routed.connection) == Some(Era::Legacy)
             {
                 // Only here can a question come up in the middle: the call gets a life of its own.
+                let subject = subject();
                 let questions = Arc::new(Questions::default());
                 let way = Arc::new(Way::new(
                     Arc::clone(outbox),

@@ -5,15 +5,19 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::LazyLock;
 use std::task::Poll;
 
 use bytes::{Bytes, BytesMut};
-use memchr::memmem;
+use memchr::memmem::Finder;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio_util::io::poll_read_buf;
 
 use crate::response::{Framing, HEADERS_MAX, Headers};
 use crate::{Outgoing, Stream, Target};
+
+/// Made once: building a searcher costs more than searching a head.
+static HEAD_END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\r\n\r\n"));
 
 /// Longest response head.
 const HEAD_MAX: usize = 64 * 1024;
@@ -150,7 +154,7 @@ impl Conn {
         let mut interim = 0;
         loop {
             let from = searched.saturating_sub(3);
-            let found = self.inbuf.get(from..).and_then(|rest| memmem::find(rest, b"\r\n\r\n"));
+            let found = self.inbuf.get(from..).and_then(|rest| HEAD_END.find(rest));
             if let Some(at) = found {
                 let head = self.inbuf.split_to(from + at + 4).freeze();
                 let parsed = parse_head(&head, method).map_err(Broken::NotHttp)?;

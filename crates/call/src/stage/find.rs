@@ -66,8 +66,8 @@ fn look(pipeline: &Pipeline, connection: &str, kind: CallKind, target: &str) -> 
 }
 
 fn not_up(pipeline: &Pipeline, connection: &str) -> Fault {
-    let reason = pipeline.snapshot().connection(connection).and_then(|m| m.connector.state().reason);
-    let reason = reason.unwrap_or_else(|| "it has not answered yet".to_owned());
-    Fault::new(Code::UNREACHABLE, format!("connection `{connection}` is not up: {reason}"))
-        .with_hint(format!("`trunkline connection test {connection}` says which layer fails"))
+    match pipeline.snapshot().connection(connection) {
+        Some(mounted) => mounted.not_up(),
+        None => Fault::new(Code::NOT_FOUND, format!("no connection `{connection}`")),
+    }
 }

@@ -2,22 +2,26 @@
 //!
 //! Decisions are made on the body alone; headers repeat parts of it and can only make us refuse.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
+use memchr::memmem::Finder;
 use model::Era;
 use serde_json::Value;
 use wire::{Envelope, Meta, Method, Object, RpcCode, header, param_header, version};
 
 use super::body::DoorBody;
 use super::exchange::{self, EventStream};
-use super::{Visit, empty, meta_of, rpc_refusal};
+use super::{Read, Visit, empty, rpc_refusal};
 use crate::Endpoint;
 use crate::door::Who;
 use crate::outbox::Outbox;
 use crate::peer;
 use crate::rescue::Reply;
+
+/// Made once: building a searcher costs more than most searches.
+static ANNOTATION: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"x-mcp-header"));
 
 /// HTTP status of an error code, by 2026-07-28.
 pub(crate) const fn status_of(code: RpcCode) -> StatusCode {
@@ -37,7 +41,12 @@ fn status_of_reply(reply: &Reply) -> StatusCode {
 }
 
 impl Visit {
-    pub(crate) async fn modern_post(self, message: Envelope<'_>, body: &Bytes) -> Response<DoorBody> {
+    pub(crate) async fn modern_post(
+        self,
+        message: Envelope<'_>,
+        read: Read<'_>,
+        body: &Bytes,
+    ) -> Response<DoorBody> {
         let (id, method, params) = match message {
             Envelope::Request { id, method, params } => (id, method, params),
             // Nothing is defined for clients to notify over HTTP; acknowledged and dropped. A cancellation by
@@ -53,14 +62,10 @@ impl Visit {
         };
         let refuse = |code, text: &str| rpc_refusal(Some(id), code, text);
         let params = params.unwrap_or(b"{}");
-        let object = match Object::scan(params) {
-            Ok(object) => object,
-            Err(error) => return refuse(RpcCode::INVALID_PARAMS, &format!("`params`: {error}")),
-        };
         // a. what every request has to say of itself
-        let meta = match meta_of(&object) {
-            Ok(meta) => meta,
-            Err(why) => return refuse(RpcCode::INVALID_PARAMS, &why),
+        let (object, meta) = match (read.params, read.meta) {
+            (Ok(object), Ok(meta)) => (object, meta),
+            (Err(why), _) | (_, Err(why)) => return refuse(RpcCode::INVALID_PARAMS, &why),
         };
         let Some(claim) = meta.protocol_version.as_deref() else {
             let text = format!(
@@ -179,7 +184,7 @@ impl Visit {
             }
         };
         let Some(tool) = tool else { return Ok(()) };
-        if memchr::memmem::find(&tool.tool.input_schema, b"x-mcp-header").is_none() {
+        if ANNOTATION.find(&tool.tool.input_schema).is_none() {
             return Ok(());
         }
         let schema: Value = serde_json::from_slice(&tool.tool.input_schema).unwrap_or_default();

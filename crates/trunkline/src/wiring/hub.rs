@@ -95,6 +95,7 @@ impl Hub {
                 entropy: Arc::clone(&house.entropy),
             },
             mcp_door::Settings {
+                listen: config.hub.listen.to_string(),
                 allowed_hosts: reached.hosts,
                 allowed_origins: reached.origins,
                 body_bytes_max: config.hub.limits.body_bytes,
