@@ -25,7 +25,7 @@ const NOTICE: Duration = Duration::from_millis(200);
 
 impl Inner {
     pub(crate) async fn call(self: &Arc<Self>, ctx: &Ctx, request: &Request) -> Result<Outcome, Fault> {
-        let deadline = ctx.deadline.min(within(self.settings.timeout_ms));
+        let deadline = ctx.deadline;
         self.touch();
         let live = self.ready(deadline).await?;
         let mut answered = self.call_live(&live, ctx, request, deadline).await;
