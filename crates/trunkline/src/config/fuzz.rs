@@ -9,8 +9,9 @@ use super::{emit, parse, redact, tree};
 /// Written where secrets stand in the seeds.
 const CANARY: &str = "hunter2-canary";
 
-/// Marks that may open another level, in inputs that are tried.
-const NESTING_MAX: usize = 90;
+/// Reading goes down the stack once per level: this is the stack that the hub itself begins with, where that of
+/// a test is too small for an unoptimised build.
+const STACK_BYTES: usize = 8 * 1024 * 1024;
 
 fn env(name: &str) -> Option<String> {
     (name == "TOKEN").then(|| "s3cr3t-value".to_owned())
@@ -34,49 +35,55 @@ fn is_plain(node: &Node) -> bool {
     }
 }
 
-target!(
-    /// Reading never fails: whatever is wrong is said, with a place in the file and without the value of a field for secrets,
-    /// and a text that is not YAML at all never starts a hub. What is read can be written and read again.
-    files,
-    |input: &[u8]| {
-        let text = String::from_utf8_lossy(input);
-        // Reading goes down the stack once per level, and the stack of a test is small.
-        if text.matches(['[', '{', '-', '?', ':']).count() > NESTING_MAX {
+fn check(input: &[u8]) {
+    let text = String::from_utf8_lossy(input);
+    let config = parse(None, &text, &env);
+    // YAML ends lines at a carriage return too.
+    let lines = u32::try_from(text.split(['\n', '\r']).count()).unwrap();
+    for problem in &config.problems {
+        assert!(problem.at.line <= lines, "line {} of {lines}", problem.at.line);
+        assert!(!problem.what.is_empty());
+        let is_for_secrets =
+            ["auth", "credentials", "env", "headers"].iter().any(|part| problem.key.contains(part));
+        assert!(!is_for_secrets || !problem.to_string().contains("s3cr3t-value"), "{problem}");
+    }
+    let read = match tree::parse(&text) {
+        Err(error) => {
+            assert!(config.is_fatal() && config.entries.is_empty() && config.toolsets.is_empty());
+            assert!(error.at.line <= lines && !error.what.is_empty());
             return;
         }
-        let config = parse(None, &text, &env);
-        // YAML ends lines at a carriage return too.
-        let lines = u32::try_from(text.split(['\n', '\r']).count()).unwrap();
-        for problem in &config.problems {
-            assert!(problem.at.line <= lines, "line {} of {lines}", problem.at.line);
-            assert!(!problem.what.is_empty());
-            let is_for_secrets = ["auth", "credentials", "env", "headers"].iter().any(|part| problem.key.contains(part));
-            assert!(!is_for_secrets || !problem.to_string().contains("s3cr3t-value"), "{problem}");
-        }
-        let read = match tree::parse(&text) {
-            Err(error) => {
-                assert!(config.is_fatal() && config.entries.is_empty() && config.toolsets.is_empty());
-                assert!(error.at.line <= lines && !error.what.is_empty());
-                return;
-            }
-            Ok(read) => read,
+        Ok(read) => read,
+    };
+    for entry in &config.entries {
+        assert!((1..=lines).contains(&entry.line));
+        let is_broken = matches!(entry.shape, super::entry::Shape::Broken(_));
+        let says_so = |problem: &Problem| {
+            problem.scope == Scope::Entry(entry.name.clone()) && problem.severity == Severity::Error
         };
-        for entry in &config.entries {
-            assert!((1..=lines).contains(&entry.line));
-            let is_broken = matches!(entry.shape, super::entry::Shape::Broken(_));
-            let says_so = |problem: &Problem| {
-                problem.scope == Scope::Entry(entry.name.clone()) && problem.severity == Severity::Error
-            };
-            assert_eq!(is_broken, config.problems.iter().any(says_so), "{}", entry.name);
-        }
-        let shown = emit::json(&redact::redact(&read, &|_| "****".to_owned())).to_string();
-        let secret = format!("\"client_secret\":\"{CANARY}\"");
-        assert!(!shown.contains(&secret) && !shown.contains(&format!("\"password\":\"{CANARY}\"")), "{shown}");
-        if matches!(read.value, Value::Map(_)) && is_plain(&read) {
-            let written = emit::yaml(&read, 0);
-            let again = tree::parse(&written).map_err(|error| error.what);
-            assert_eq!(again.map(|again| emit::json(&again)), Ok(emit::json(&read)), "{written}");
-        }
+        assert_eq!(is_broken, config.problems.iter().any(says_so), "{}", entry.name);
+    }
+    let shown = emit::json(&redact::redact(&read, &|_| "****".to_owned())).to_string();
+    let secret = format!("\"client_secret\":\"{CANARY}\"");
+    assert!(!shown.contains(&secret) && !shown.contains(&format!("\"password\":\"{CANARY}\"")), "{shown}");
+    if matches!(read.value, Value::Map(_)) && is_plain(&read) {
+        let written = emit::yaml(&read, 0);
+        let again = tree::parse(&written).map_err(|error| error.what);
+        assert_eq!(again.map(|again| emit::json(&again)), Ok(emit::json(&read)), "{written}");
+    }
+}
+
+target!(
+    /// Reading never fails: whatever is wrong is said, with a place in the file and without the value of a
+    /// field for secrets, and a text that is not YAML at all never starts a hub. What is read can be written
+    /// and read again.
+    files,
+    |input: &[u8]| {
+        std::thread::scope(|scope| {
+            let reader = std::thread::Builder::new().stack_size(STACK_BYTES);
+            let checked = reader.spawn_scoped(scope, || check(input)).unwrap().join();
+            checked.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        });
     },
     1000
 );
