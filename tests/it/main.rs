@@ -11,5 +11,7 @@
 mod bridge;
 mod clients;
 mod doors;
+mod faults;
 mod lifecycle;
 mod peers;
+mod reload;

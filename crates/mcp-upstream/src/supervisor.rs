@@ -74,8 +74,10 @@ async fn run(inner: &Arc<Inner>, nudges: &mut mpsc::Receiver<Nudge>) {
             inner.set_phase(Phase::Starting);
         }
         inner.publish(|state| {
+            // What has failed before is not on its way up: lists would stand still at its every try.
+            let has_failed = state.status == ConnectionStatus::Error;
             state.status = ConnectionStatus::Testing;
-            if state.condition != Condition::Started {
+            if state.condition != Condition::Started && !has_failed {
                 state.condition = Condition::Starting;
             }
         });

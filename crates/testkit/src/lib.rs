@@ -11,3 +11,4 @@ pub mod lines;
 pub mod program;
 pub mod soak;
 pub mod tools;
+pub mod trouble;
