@@ -1,5 +1,6 @@
-//! Runs the protocol's own conformance suite against the fixture and against the hub in front of it, and judges the
-//! outcome: every failure has to stand in a baseline with its reason, and every entry of a baseline has to fail.
+//! Runs the protocol's own conformance suite against the fixture, against the hub in front of it, and against the hub's
+//! side towards upstreams, and judges the outcome: every failure has to stand in a baseline with its reason, and every
+//! entry of a baseline has to fail.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -11,11 +12,13 @@ use crate::hub::Hub;
 use crate::program::command;
 
 pub mod baseline;
+pub mod driver;
 pub mod report;
 pub mod shim;
+pub mod upstream;
 
 use baseline::Baseline;
-use report::Report;
+use report::{Check, ENDS_WELL, Report};
 
 /// The requirement sets, frozen by the suite when each revision was released.
 pub const LEGACY_SET: &str = "2025-11-25";
@@ -76,6 +79,8 @@ pub struct Verdict {
     pub passed: usize,
     /// How many checks there were.
     pub total: usize,
+    /// Scenarios that may fail as a whole; they are not among the checks above.
+    pub waiting: usize,
     /// What is wrong, one sentence each; empty when the cell is as it should be.
     pub complaints: Vec<String>,
     /// The scenarios that ran.
@@ -90,11 +95,7 @@ pub async fn run(place: &Place, cell: Cell, expected: Option<&BTreeSet<String>>)
     let mut fixture = Peer::start(cell.upstream.unwrap_or(Era::Both)).await?;
     let fixture_url = fixture.url.clone();
     let folder = cell.name().replace(' ', ".");
-    let out = place.out.join(&folder);
-    if out.exists() {
-        std::fs::remove_dir_all(&out)?;
-    }
-    std::fs::create_dir_all(&out)?;
+    let out = fresh(place, &folder)?;
 
     let (exit_ok, log, hub_log) = if cell.upstream.is_none() {
         let (ok, log) = run_suite(place, cell.set, &fixture_url, &out).await?;
@@ -113,32 +114,62 @@ pub async fn run(place: &Place, cell: Cell, expected: Option<&BTreeSet<String>>)
     std::fs::write(out.join("hub.log"), hub_log)?;
     fixture.program().stop()?;
 
+    judge(place, &folder, exit_ok, expected)
+}
+
+/// Compares what a run wrote with its baseline.
+fn judge(
+    place: &Place,
+    folder: &str,
+    is_content: bool,
+    expected: Option<&BTreeSet<String>>,
+) -> anyhow::Result<Verdict> {
+    let out = place.out.join(folder);
     let report = Report::read(&out)?;
     let baseline = Baseline::read(&place.baselines.join(format!("{folder}.yml")))?;
     let mut complaints = baseline.complaints(&report);
-    if report.checks.is_empty() || (!exit_ok && report.failed().next().is_none()) {
+    if report.checks.is_empty() || (!is_content && report.failed().next().is_none()) {
         complaints.push(format!("the suite itself failed; see {}", out.join("suite.log").display()));
     }
     for missing in expected.into_iter().flatten().filter(|name| !report.scenarios.contains(*name)) {
         complaints.push(format!("{missing} did not run"));
     }
-    let total = report.checks.len();
-    Ok(Verdict { passed: total - report.failed().count(), total, complaints, scenarios: report.scenarios })
+    let waiting = report.scenarios.iter().filter(|scenario| baseline.excuses(scenario)).count();
+    // The figures are the suite's own.
+    let is_counted = |check: &&Check| check.id != ENDS_WELL && !baseline.excuses(&check.scenario);
+    let counted = || report.checks.iter().filter(is_counted);
+    let (passed, total) = (counted().filter(|check| check.passed).count(), counted().count());
+    Ok(Verdict { passed, total, waiting, complaints, scenarios: report.scenarios })
 }
 
-/// Whether the suite was content, and everything it printed.
+/// An empty folder for the results of a cell.
+fn fresh(place: &Place, folder: &str) -> anyhow::Result<PathBuf> {
+    let out = place.out.join(folder);
+    if out.exists() {
+        std::fs::remove_dir_all(&out)?;
+    }
+    std::fs::create_dir_all(&out)?;
+    Ok(out)
+}
+
+/// Whether the suite was content with a server, and everything it printed.
 async fn run_suite(
     place: &Place,
     set: &str,
     url: &str,
     out: &std::path::Path,
 ) -> anyhow::Result<(bool, String)> {
+    suite(place, &["server", "--url", url, "--requirements", set], out).await
+}
+
+/// Runs the suite to its end.
+async fn suite(place: &Place, args: &[&str], out: &std::path::Path) -> anyhow::Result<(bool, String)> {
     let script = place.modules.join("@modelcontextprotocol/conformance/dist/index.js");
     if !script.is_file() {
         bail!("the conformance suite is not at {}", script.display());
     }
     let mut suite = command(&place.node);
-    suite.arg(script).args(["server", "--url", url, "--requirements", set, "--timeout", SCENARIO_MS]);
+    suite.arg(script).args(args).args(["--timeout", SCENARIO_MS]);
     suite.arg("--output-dir").arg(std::path::absolute(out)?);
     let output = tokio::task::spawn_blocking(move || suite.output()).await?.context("running the suite")?;
     let mut log = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use testkit::conformance::{self, CELLS, Place};
+use testkit::conformance::{self, CELLS, LEGACY_SET, MODERN_SET, Place, Verdict, upstream};
 use testkit::tools::Tools;
 
-/// Runs the protocol's conformance suite against the fixture alone and against the hub in front of it
+/// Runs the protocol's conformance suite against the fixture alone, the hub in front of it, and the hub as a client
 #[derive(Parser)]
 struct Options {
     /// Where the results go
@@ -36,25 +36,42 @@ async fn main() -> anyhow::Result<ExitCode> {
         if !alone && !cell.name().contains(&options.only) {
             continue;
         }
-        let mut out = std::io::stdout();
-        match conformance::run(&place, cell, expected.get(cell.set)).await {
-            Ok(verdict) => {
-                writeln!(out, "conformance {} {}/{}", cell.name(), verdict.passed, verdict.total)?;
-                for complaint in &verdict.complaints {
-                    writeln!(out, "  {complaint}")?;
-                }
-                failed |= !verdict.complaints.is_empty();
-                if alone {
-                    expected.insert(cell.set, verdict.scenarios);
-                }
-            }
-            // One cell that cannot run must not hide the others.
-            Err(error) => {
-                writeln!(out, "conformance {} did not run\n  {error:#}", cell.name())?;
-                failed = true;
-            }
+        let judged = conformance::run(&place, cell, expected.get(cell.set)).await;
+        failed |= !show(&cell.name(), &judged)?;
+        if let (true, Ok(verdict)) = (alone, judged) {
+            expected.insert(cell.set, verdict.scenarios);
         }
-        out.flush()?;
+    }
+    for set in [LEGACY_SET, MODERN_SET] {
+        let name = upstream::name(set);
+        if name.contains(&options.only) {
+            failed |= !show(&name, &upstream::run(&place, set).await)?;
+        }
     }
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Prints one cell's line and what is wrong with it; true when nothing is. A cell that cannot run does not hide the
+/// others.
+fn show(name: &str, judged: &anyhow::Result<Verdict>) -> anyhow::Result<bool> {
+    let mut out = std::io::stdout();
+    let is_well = match judged {
+        Ok(verdict) => {
+            write!(out, "conformance {name} {}/{}", verdict.passed, verdict.total)?;
+            if verdict.waiting > 0 {
+                write!(out, ", {} scenarios waiting", verdict.waiting)?;
+            }
+            writeln!(out)?;
+            for complaint in &verdict.complaints {
+                writeln!(out, "  {complaint}")?;
+            }
+            verdict.complaints.is_empty()
+        }
+        Err(error) => {
+            writeln!(out, "conformance {name} did not run\n  {error:#}")?;
+            false
+        }
+    };
+    out.flush()?;
+    Ok(is_well)
 }

@@ -1,7 +1,7 @@
 //! Failures that are known and explained, one file per cell in `conformance/`:
 //!
 //! ```yaml
-//! server:
+//! server:                      # or `client:` where the hub is put on trial as a client
 //!   - some-scenario            # why all of it may fail
 //!   - some-scenario:one-check  # why this check may fail
 //! ```
@@ -27,6 +27,8 @@ pub struct Baseline {
 struct File {
     #[serde(default)]
     server: Vec<String>,
+    #[serde(default)]
+    client: Vec<String>,
 }
 
 impl Baseline {
@@ -44,7 +46,8 @@ impl Baseline {
 
     fn parse(text: &str) -> anyhow::Result<Self> {
         let file: File = serde_saphyr::from_str(text)?;
-        for entry in &file.server {
+        let entries = [file.server, file.client].concat();
+        for entry in &entries {
             let reasoned = text.lines().any(|line| {
                 line.trim_start()
                     .strip_prefix("- ")
@@ -55,7 +58,13 @@ impl Baseline {
                 bail!("{entry} has no reason: write one behind a # on its line");
             }
         }
-        Ok(Self { entries: file.server })
+        Ok(Self { entries })
+    }
+
+    /// Whether all of this scenario may fail.
+    #[must_use]
+    pub fn excuses(&self, scenario: &str) -> bool {
+        self.entries.iter().any(|entry| entry == scenario)
     }
 
     /// What is wrong with a run, seen from these known failures.
@@ -116,7 +125,7 @@ mod tests {
     #[test]
     fn an_entry_without_a_reason_is_refused() {
         for text in
-            ["server:\n  - ping\n", "server:\n  - ping #\n", "# why\nserver: [ping]\n", "client: []\n"]
+            ["server:\n  - ping\n", "server:\n  - ping #\n", "# why\nserver: [ping]\n", "clients: []\n"]
         {
             assert!(Baseline::parse(text).is_err(), "{text:?} was accepted");
         }
