@@ -113,12 +113,26 @@ impl fmt::Debug for Target {
     }
 }
 
-/// A URL without what may be secret in it: user, path and query.
+/// A URL without what may be secret in it: user, path and query. What only looks like a URL may hold a
+/// password anywhere, so a scheme is shown when it is letters, and a host when nothing else stands beside it.
 fn shown(url: &str) -> String {
-    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let Some((scheme, rest)) = url.split_once("://") else { return "..".to_owned() };
+    if scheme.is_empty() || !scheme.bytes().all(|byte| byte.is_ascii_alphabetic()) {
+        return "..".to_owned();
+    }
     let authority = rest.split(['/', '?', '#']).next().unwrap_or("");
-    let host = authority.rsplit('@').next().unwrap_or("");
-    if scheme.is_empty() { "..".to_owned() } else { format!("{scheme}://{host}") }
+    if is_host_and_port(authority) { format!("{scheme}://{authority}") } else { format!("{scheme}://..") }
+}
+
+/// True for a name or an address, with a port or without: no user, and no password cut short by a `/` in it.
+fn is_host_and_port(authority: &str) -> bool {
+    let behind = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, behind)) if address.parse::<std::net::Ipv6Addr>().is_ok() => behind,
+        Some(_) => return false,
+        None => authority.find(':').and_then(|at| authority.get(at..)).unwrap_or(""),
+    };
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    !authority.contains('@') && (behind.is_empty() || behind.strip_prefix(':').is_some_and(is_port))
 }
 
 #[cfg(test)]
@@ -142,6 +156,27 @@ mod tests {
             let error = parse(bad).unwrap_err().to_string();
             assert!(!error.contains("secret"), "{error}");
         }
+    }
+
+    #[test]
+    fn what_is_shown_of_a_url_is_its_scheme_and_a_host_that_is_nothing_else() {
+        for (url, wanted) in [
+            ("ftp://Host:21/secret?secret#secret", "ftp://Host:21"),
+            ("ftp://[::1]:21/secret", "ftp://[::1]:21"),
+            ("http://u:secret@x/", "http://.."),
+            ("http://secret@x/", "http://.."),
+            ("http://u:se/cret@x", "http://.."),
+            ("http://[secret]/", "http://.."),
+            ("http://[::1]secret/", "http://.."),
+            (":secret@x/..://y", ".."),
+            ("u:secret@x/?to=http://y", ".."),
+            ("secret", ".."),
+            ("://secret", ".."),
+        ] {
+            assert_eq!(super::shown(url), wanted, "{url}");
+        }
+        let error = parse("http://a/").unwrap().join("http://u:se/cret@x").unwrap_err().to_string();
+        assert!(!error.contains("u:se") && error.contains("http://.."), "{error}");
     }
 
     #[test]

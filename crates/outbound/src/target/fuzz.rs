@@ -6,7 +6,19 @@ use ::fuzz::{parts, target};
 
 use super::{CONNECT_TIMEOUT, Target};
 use crate::egress::reach_of;
-use crate::{EgressRule, Head, Reach};
+use crate::{EgressRule, Head, OutboundError, Reach};
+
+/// Of what has a scheme of letters, a host is told that stands alone or beside a port; else nothing.
+fn told_no_secret(url: &str, error: &OutboundError) {
+    let (scheme, rest) = url.split_once("://").unwrap_or_default();
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let (host, port) = authority.split_once(':').unwrap_or((authority, ""));
+    let is_host = scheme.chars().all(|c| c.is_ascii_alphabetic())
+        && host.contains("s3cr3t")
+        && !authority.contains('@')
+        && port.chars().all(|c| c.is_ascii_digit());
+    assert!(is_host || !error.to_string().contains("s3cr3t"), "{error}");
+}
 
 target!(
     /// A target is one origin and one path that fits a request line; a reference from a server stays in the
@@ -16,13 +28,7 @@ target!(
         let parts: Vec<_> = parts(input).into_iter().map(String::from_utf8_lossy).collect();
         let target = match Target::parse(&parts[0], EgressRule::default(), CONNECT_TIMEOUT) {
             Ok(target) => target,
-            Err(error) => {
-                // Of what has a scheme, the host is told and nothing behind it.
-                let Some((scheme, rest)) = parts[0].split_once("://") else { return };
-                let is_host = rest.split(['/', '?', '#']).next().is_some_and(|host| host.contains("s3cr3t"))
-                    || !scheme.bytes().all(|byte| byte.is_ascii_alphabetic());
-                return assert!(is_host || !error.to_string().contains("s3cr3t"), "{error}");
-            }
+            Err(error) => return told_no_secret(&parts[0], &error),
         };
         let is_line = |path: &str| path.starts_with('/') && path.bytes().all(|b| b > b' ' && b != 0x7f && b != b'#');
         assert!(is_line(&target.path), "{:?}", target.path);
@@ -30,9 +36,13 @@ target!(
         assert!(!origin.host.is_empty() && authority.bytes().all(|b| b.is_ascii_graphic() && !b"@/?#\\".contains(&b)), "{authority}");
         assert!(authority.contains(&origin.host));
         assert!(!format!("{target:?}").contains("s3cr3t") || authority.contains("s3cr3t"));
-        if let Some(joined) = parts.get(1).and_then(|reference| target.join(reference).ok()) {
-            assert!(std::sync::Arc::ptr_eq(&joined.origin, origin));
-            assert!(is_line(&joined.path) && joined.path.is_ascii(), "{:?}", joined.path);
+        let Some(reference) = parts.get(1) else { return };
+        match target.join(reference) {
+            Ok(joined) => {
+                assert!(std::sync::Arc::ptr_eq(&joined.origin, origin));
+                assert!(is_line(&joined.path) && joined.path.is_ascii(), "{:?}", joined.path);
+            }
+            Err(error) => told_no_secret(reference, &error),
         }
     }
 );
