@@ -9,6 +9,7 @@ pub(crate) mod fields;
 pub(crate) mod hub;
 pub(crate) mod problem;
 pub(crate) mod redact;
+pub(crate) mod said;
 pub(crate) mod toolset;
 pub(crate) mod tree;
 
@@ -99,14 +100,14 @@ pub(crate) fn load(wanted: &Wanted, env: Env<'_>) -> Config {
     });
     if let Some((text, origin)) = listen {
         match hub::parse_address(&text) {
-            Ok(address) => config.hub.listen = address,
-            Err(what) => config.problems.push(Problem {
+            Some(address) => config.hub.listen = address,
+            None => config.problems.push(Problem {
                 severity: Severity::Error,
                 scope: Scope::Hub,
                 file: None,
                 at: Mark::default(),
                 key: origin.to_owned(),
-                what,
+                what: hub::no_address(&text),
                 hint: None,
             }),
         }
@@ -195,6 +196,6 @@ pub(crate) fn parse(file: Option<&Path>, text: &str, env: Env<'_>) -> Config {
 }
 
 #[cfg(test)]
-pub(crate) mod fuzz;
+mod fuzz;
 #[cfg(test)]
 mod tests;

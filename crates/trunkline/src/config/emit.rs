@@ -88,14 +88,22 @@ fn scalar(text: &str) -> String {
     if is_first_plain && is_plain && !WORDS.contains(&text.to_ascii_lowercase().as_str()) {
         return text.to_owned();
     }
-    // JSON's escapes are a part of those of YAML's double quotes.
-    serde_json::Value::from(text).to_string()
+    // JSON's escapes are a part of those of YAML's double quotes; YAML wants a few more.
+    let mut out = String::with_capacity(text.len() + 2);
+    for c in serde_json::Value::from(text).to_string().chars() {
+        if matches!(c, '\u{7f}'..='\u{9f}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}') {
+            out.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }
 
 #[cfg(test)]
 mod tests {
     use super::{json, yaml};
-    use crate::config::tree::parse;
+    use crate::config::tree::{Node, parse};
 
     #[test]
     fn what_is_written_reads_back_as_the_same() {
@@ -104,5 +112,15 @@ mod tests {
         let again = parse(&yaml(&tree, 0)).unwrap();
         assert_eq!(json(&tree), json(&again), "{}", yaml(&tree, 0));
         assert_eq!(yaml(&again, 0), yaml(&tree, 0));
+    }
+
+    #[test]
+    fn what_a_reader_takes_only_as_an_escape_is_written_as_one() {
+        let odd = "\u{7f}\u{80}\u{85}\u{9f}\u{feff}\u{fffe}\u{ffff}";
+        let tree = Node::map(vec![(odd, Node::text(format!("é{odd}\u{a0}")))]);
+        let written = yaml(&tree, 0);
+        assert!(!written.contains(|c| odd.contains(c)), "{written:?}");
+        assert!(written.contains(r"é\u007f\u0080\u0085\u009f\ufeff\ufffe\uffff"), "{written:?}");
+        assert_eq!(json(&parse(&written).unwrap()), json(&tree));
     }
 }

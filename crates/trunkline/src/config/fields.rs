@@ -8,6 +8,7 @@ use credential::{ReferenceError, has_reference, resolve_reference};
 use model::Secret;
 
 use super::problem::{Problem, Scope, Severity, nearest};
+use super::said::Said;
 use super::tree::{Mark, Node, Value, Word};
 
 /// Looks up an environment variable.
@@ -162,11 +163,11 @@ impl<'n> Fields<'n> {
         Some(entries)
     }
 
-    /// A text with its references replaced, and where it stands.
-    pub(crate) fn text(&mut self, name: &'static str, reading: &mut Reading<'_>) -> Option<(String, Mark)> {
+    /// A text with its references replaced.
+    pub(crate) fn text(&mut self, name: &'static str, reading: &mut Reading<'_>) -> Option<Said<'n>> {
         let (raw, at) = self.raw_text(name, reading)?;
         let value = reading.resolve(at, &self.key(name), raw)?;
-        Some((value.expose().to_owned(), at))
+        Some(Said::new(at, raw, value))
     }
 
     /// A text as it is written, references and all.
@@ -196,23 +197,23 @@ impl<'n> Fields<'n> {
         allowed: &[(&'static str, T)],
         reading: &mut Reading<'_>,
     ) -> Option<T> {
-        let (text, at) = self.text(name, reading)?;
-        if let Some((_, value)) = allowed.iter().find(|(word, _)| *word == text) {
+        let said = self.text(name, reading)?;
+        if let Some((_, value)) = allowed.iter().find(|(word, _)| *word == said.value()) {
             return Some(*value);
         }
         let words: Vec<_> = allowed.iter().map(|(word, _)| *word).collect();
-        let hint = match nearest(&text, words.iter().copied()) {
+        let hint = match nearest(said.written(), words.iter().copied()) {
             Some(word) => format!("did you mean `{word}`? allowed: {}", words.join(", ")),
             None => format!("allowed: {}", words.join(", ")),
         };
-        reading.error(at, &self.key(name), format!("`{text}` is not a known value"), Some(hint));
+        reading.error(said.at, &self.key(name), format!("`{said}` is not a known value"), Some(hint));
         None
     }
 
     /// `true` or `false`.
     pub(crate) fn flag(&mut self, name: &'static str, reading: &mut Reading<'_>) -> Option<bool> {
         let node = self.get(name, reading)?;
-        match (&node.value, self.text(name, reading)?.0.as_str()) {
+        match (&node.value, self.text(name, reading)?.value()) {
             (Value::Bool(_) | Value::Text(_), "true") => Some(true),
             (Value::Bool(_) | Value::Text(_), "false") => Some(false),
             _ => {
@@ -233,7 +234,7 @@ impl<'n> Fields<'n> {
         let node = self.get(name, reading)?;
         let number = match &node.value {
             Value::Number(number, _) => Some(*number),
-            Value::Text(text) if has_reference(text) => self.text(name, reading)?.0.trim().parse().ok(),
+            Value::Text(text) if has_reference(text) => self.text(name, reading)?.value().trim().parse().ok(),
             _ => None,
         };
         let Some(number) = number else {
@@ -241,7 +242,8 @@ impl<'n> Fields<'n> {
             return None;
         };
         if !(min..=max).contains(&number) {
-            let what = format!("{number} is outside of {min} to {max}");
+            let said = node.value.as_text().unwrap_or_default();
+            let what = format!("{said} is outside of {min} to {max}");
             reading.error(node.at, &self.key(name), what, None);
             return None;
         }
@@ -256,11 +258,12 @@ impl<'n> Fields<'n> {
         max: u64,
         reading: &mut Reading<'_>,
     ) -> Option<u64> {
-        let at = self.get(name, reading)?.at;
+        let node = self.get(name, reading)?;
         #[allow(clippy::cast_precision_loss, reason = "the largest limit of a setting is far below 2^53")]
         let number = self.number(name, f64::from(min), max as f64, reading)?;
         if number.fract() != 0.0 {
-            reading.error(at, &self.key(name), format!("{number} is not a whole number"), None);
+            let said = node.value.as_text().unwrap_or_default();
+            reading.error(node.at, &self.key(name), format!("{said} is not a whole number"), None);
             return None;
         }
         #[allow(
@@ -272,11 +275,7 @@ impl<'n> Fields<'n> {
     }
 
     /// A list of texts with their references replaced.
-    pub(crate) fn texts(
-        &mut self,
-        name: &'static str,
-        reading: &mut Reading<'_>,
-    ) -> Option<Vec<(String, Mark)>> {
+    pub(crate) fn texts(&mut self, name: &'static str, reading: &mut Reading<'_>) -> Option<Vec<Said<'n>>> {
         let path = self.key(name);
         let items = self.list(name, "a list of texts", reading)?;
         let mut out = Vec::with_capacity(items.len());
@@ -287,7 +286,7 @@ impl<'n> Fields<'n> {
                 continue;
             };
             if let Some(value) = reading.resolve(item.at, &key, text) {
-                out.push((value.expose().to_owned(), item.at));
+                out.push(Said::new(item.at, text, value));
             }
         }
         Some(out)

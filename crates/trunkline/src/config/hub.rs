@@ -1,12 +1,14 @@
 //! The hub-wide settings: everything of the file but `integrations` and `toolsets`.
 //! A mistake here stops the start, because guessing a listener or a limit would be worse.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use model::Secret;
 
 use super::fields::{Fields, Reading};
+use super::said::Said;
 
 /// Where the hub listens when nothing says otherwise.
 pub(crate) const LISTEN_DEFAULT: SocketAddr =
@@ -175,8 +177,8 @@ pub(crate) fn read(top: &mut Fields<'_>, reading: &mut Reading<'_>) -> Hub {
     }
 }
 
-/// Reads an address such as `127.0.0.1:4780`; `localhost` is the loopback address.
-pub(crate) fn parse_address(text: &str) -> Result<SocketAddr, String> {
+/// Reads an address such as `127.0.0.1:4780`; `localhost` is the loopback address. `None` for anything else.
+pub(crate) fn parse_address(text: &str) -> Option<SocketAddr> {
     let spelled = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
     let spelled = spelled.as_deref().unwrap_or(text);
     let spelled = if let Some(port) = spelled.strip_prefix(':') {
@@ -184,9 +186,12 @@ pub(crate) fn parse_address(text: &str) -> Result<SocketAddr, String> {
     } else {
         spelled.to_owned()
     };
-    spelled.parse().map_err(|_| {
-        format!("`{text}` is not an address of the form 127.0.0.1:4780 (an IP address and a port)")
-    })
+    spelled.parse().ok()
+}
+
+/// What is wrong with a text that is no address, given as it may be shown.
+pub(crate) fn no_address(said: &dyn fmt::Display) -> String {
+    format!("`{said}` is not an address of the form 127.0.0.1:4780 (an IP address and a port)")
 }
 
 impl Hub {
@@ -208,41 +213,40 @@ fn check_cache(top: &mut Fields<'_>, reading: &mut Reading<'_>) {
 }
 
 fn address(fields: &mut Fields<'_>, name: &'static str, reading: &mut Reading<'_>) -> Option<SocketAddr> {
-    let (text, at) = fields.text(name, reading)?;
-    match parse_address(&text) {
-        Ok(address) => Some(address),
-        Err(what) => {
-            reading.error(at, &fields.key(name), what, None);
-            None
-        }
+    let said = fields.text(name, reading)?;
+    let address = parse_address(said.value());
+    if address.is_none() {
+        reading.error(said.at, &fields.key(name), no_address(&said), None);
     }
+    address
 }
 
 fn path(fields: &mut Fields<'_>, name: &'static str, reading: &mut Reading<'_>) -> Option<PathBuf> {
-    fields.text(name, reading).map(|(text, _)| PathBuf::from(text))
+    fields.text(name, reading).map(|said| PathBuf::from(said.value()))
 }
 
 fn public_url(top: &mut Fields<'_>, reading: &mut Reading<'_>) -> Option<String> {
-    let (text, at) = top.text("public_url", reading)?;
-    let good = text.parse::<http::Uri>().ok().filter(|uri| {
+    let said = top.text("public_url", reading)?;
+    let good = said.value().parse::<http::Uri>().ok().filter(|uri| {
         matches!(uri.scheme_str(), Some("http" | "https"))
             && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
             && uri.query().is_none()
     });
     if good.is_none() {
         let hint = "write the address that clients use, for example https://hub.example.com".to_owned();
-        reading.error(at, "public_url", format!("`{text}` is not an http or https URL"), Some(hint));
+        reading.error(said.at, "public_url", format!("`{said}` is not an http or https URL"), Some(hint));
         return None;
     }
-    Some(text.trim_end_matches('/').to_owned())
+    Some(said.value().trim_end_matches('/').to_owned())
 }
 
 fn hosts(top: &mut Fields<'_>, reading: &mut Reading<'_>) -> Vec<String> {
     let mut out = Vec::new();
-    for (text, at) in top.texts("allowed_hosts", reading).unwrap_or_default() {
+    for said in top.texts("allowed_hosts", reading).unwrap_or_default() {
+        let text = said.value();
         if text.is_empty() || text.contains(['/', '@', ' ']) {
             let hint = "write a name without scheme and path, for example hub.example.com".to_owned();
-            reading.error(at, "allowed_hosts", format!("`{text}` is not a host"), Some(hint));
+            reading.error(said.at, "allowed_hosts", format!("`{said}` is not a host"), Some(hint));
         } else {
             out.push(text.to_ascii_lowercase());
         }
@@ -252,11 +256,12 @@ fn hosts(top: &mut Fields<'_>, reading: &mut Reading<'_>) -> Vec<String> {
 
 fn origins(top: &mut Fields<'_>, reading: &mut Reading<'_>) -> Vec<String> {
     let mut out = Vec::new();
-    for (text, at) in top.texts("allowed_origins", reading).unwrap_or_default() {
+    for said in top.texts("allowed_origins", reading).unwrap_or_default() {
+        let text = said.value();
         let rest = text.split_once("://").map(|(_, rest)| rest.trim_end_matches('/'));
         if rest.is_none_or(|rest| rest.is_empty() || rest.contains('/')) {
             let hint = "write scheme and host, for example https://app.example.com".to_owned();
-            reading.error(at, "allowed_origins", format!("`{text}` is not an origin"), Some(hint));
+            reading.error(said.at, "allowed_origins", format!("`{said}` is not an origin"), Some(hint));
         } else {
             out.push(text.trim_end_matches('/').to_ascii_lowercase());
         }
@@ -267,7 +272,7 @@ fn origins(top: &mut Fields<'_>, reading: &mut Reading<'_>) -> Vec<String> {
 fn catalog(top: &mut Fields<'_>, reading: &mut Reading<'_>, default: Vec<PathBuf>) -> Vec<PathBuf> {
     let at = top.get("catalog", reading).map(|node| node.at);
     let Some(list) = top.texts("catalog", reading) else { return default };
-    let folders: Vec<PathBuf> = list.into_iter().map(|(text, _)| PathBuf::from(text)).collect();
+    let folders: Vec<PathBuf> = list.iter().map(|said| PathBuf::from(said.value())).collect();
     if let Some(at) = at
         && !folders.is_empty()
         && folders != default
@@ -281,17 +286,18 @@ fn catalog(top: &mut Fields<'_>, reading: &mut Reading<'_>, default: Vec<PathBuf
 fn proxies(top: &mut Fields<'_>, reading: &mut Reading<'_>) -> Vec<String> {
     let mut out = Vec::new();
     let at = top.get("trusted_proxies", reading).map(|node| node.at);
-    for (text, at) in top.texts("trusted_proxies", reading).unwrap_or_default() {
-        let (address, bits) = text.split_once('/').map_or((text.as_str(), None), |(a, b)| (a, Some(b)));
+    for said in top.texts("trusted_proxies", reading).unwrap_or_default() {
+        let text = said.value();
+        let (address, bits) = text.split_once('/').map_or((text, None), |(a, b)| (a, Some(b)));
         let ip = address.parse::<std::net::IpAddr>().ok();
         let max = if ip.is_some_and(|ip| ip.is_ipv4()) { 32 } else { 128 };
         let is_good =
             ip.is_some() && bits.is_none_or(|bits| bits.parse::<u8>().is_ok_and(|bits| bits <= max));
         if is_good {
-            out.push(text);
+            out.push(said.into_value());
         } else {
             let hint = "write an IP address or a network, for example 10.0.0.0/8".to_owned();
-            reading.error(at, "trusted_proxies", format!("`{text}` is not an address"), Some(hint));
+            reading.error(said.at, "trusted_proxies", format!("`{said}` is not an address"), Some(hint));
         }
     }
     if let Some(at) = at
@@ -409,11 +415,11 @@ fn log(top: &mut Fields<'_>, reading: &mut Reading<'_>) -> Log {
             .choice("format", &[("text", false), ("json", true)], reading)
             .unwrap_or(default.is_json),
         level: match level {
-            Some((text, at)) => match text.parse::<tracing_subscriber::EnvFilter>() {
-                Ok(_) => text,
+            Some(said) => match said.value().parse::<tracing_subscriber::EnvFilter>() {
+                Ok(_) => said.into_value(),
                 Err(error) => {
                     let hint = "write error, warn, info, debug or trace".to_owned();
-                    reading.error(at, "log.level", error.to_string(), Some(hint));
+                    reading.error(said.at, "log.level", said.not("a level", &error), Some(hint));
                     default.level
                 }
             },
@@ -428,5 +434,5 @@ fn master_key(top: &mut Fields<'_>, reading: &mut Reading<'_>) -> Vec<String> {
     let Some(mut fields) = top.map("master_key", reading) else { return Vec::new() };
     let command = fields.texts("command", reading).unwrap_or_default();
     fields.finish(reading);
-    command.into_iter().map(|(text, _)| text).collect()
+    command.into_iter().map(Said::into_value).collect()
 }

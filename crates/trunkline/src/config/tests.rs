@@ -155,6 +155,47 @@ fn references_are_replaced_and_secrets_never_show() {
 }
 
 #[test]
+fn problems_say_what_the_file_says_and_never_what_a_reference_stands_for() {
+    let text = include_str!("__fuzz__/config__fuzz__files/corpus/references");
+    let value = |name: &str| Some(if name == "NUMBER" { "98765432.125" } else { "s3cret" }.to_owned());
+    let config = parse(None, text, &value);
+    let told = lines(&config);
+    assert!(told.iter().all(|line| !line.contains("s3cret") && !line.contains("98765432")), "{told:#?}");
+    for wanted in [
+        "listen: `${TOKEN}` is not an address",
+        "public_url: `${TOKEN}` is not an http or https URL",
+        "allowed_hosts: `${TOKEN}/` is not a host",
+        "allowed_origins: `${TOKEN}` is not an origin",
+        "trusted_proxies: `${TOKEN}` is not an address",
+        "limits.body_bytes: ${NUMBER} is not a whole number",
+        "log.level: `${TOKEN}=${TOKEN}` does not give a level",
+        "log.format: `${TOKEN}` is not a known value",
+        "integrations.a.url: `a: ${TOKEN}\nhttps://u:pw@x` is not a URL",
+        "integrations.a.timeout: ${NUMBER} is outside of",
+        "integrations.a.era: `${TOKEN}` is not a known value",
+        "integrations.b.type: `${TOKEN}` is not a known value",
+        "integrations.c.url: `${TOKEN}` is not host:port",
+        "integrations.d.url: `${TOKEN}` is not the absolute path",
+        "write `command: x` and `args: [${TOKEN}, y]`",
+        "limits.memory: `${TOKEN}` is not a size",
+        "integrations.f.endpoint: `${TOKEN} x` is not a URL",
+        "credentials.header: `${TOKEN} x` is not a header's name",
+        "`${TOKEN}` names no connection",
+        "there is no connection `${TOKEN}` in this file",
+        "`${TOKEN}__x` is in the set twice",
+        "`X ${TOKEN}__x` does not give the key of a connection",
+        "`${TOKEN} x` is not a tool's name",
+        "`${TOKEN}` is in the set twice",
+    ] {
+        assert!(told.iter().any(|line| line.contains(wanted)), "{wanted}: {told:#?}");
+    }
+    for entry in &config.entries {
+        let Shape::Broken(reason) = &entry.shape else { continue };
+        assert!(!reason.contains("s3cret"), "{reason}");
+    }
+}
+
+#[test]
 fn arguments_stay_a_list_and_private_addresses_only_open_where_they_are_written_out() {
     let config = read(
         "integrations:\n  a: { command: /opt/my server, args: [\"/srv/my docs\", 8080, no], env: { PORT: 080 }, idle_stop: null }\n  b: { url: \"http://127.0.0.1:9/mcp\" }\n  c: { url: \"http://${TOKEN}:9/mcp\" }\n  d: { protocol: tcp, url: \"[::1]:99\", egress: { private: false } }\n  e: { protocol: unix, url: /run/x.sock }\n",

@@ -6,7 +6,8 @@ use model::Key;
 use super::entry::Entry;
 use super::fields::{Fields, Reading};
 use super::problem::{Scope, nearest};
-use super::tree::{Mark, Node, Value, Word};
+use super::said::Said;
+use super::tree::{Node, Value, Word};
 
 /// A set of tools.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,65 +80,78 @@ fn read(
     let mut tools: Vec<Picked> = Vec::with_capacity(list.len());
     for (index, item) in list.iter().enumerate() {
         let key = format!("{list_key}[{index}]");
-        let Some(picked) = pick(item, &key, entries, reading) else { continue };
+        let Some((picked, shown)) = pick(item, &key, entries, reading) else { continue };
         let name = |p: &Picked| p.rename.clone().unwrap_or_else(|| format!("{}__{}", p.connection, p.tool));
         if tools.iter().any(|known| name(known) == name(&picked)) {
             let hint = "give one of them another name with `as`".to_owned();
-            reading.error(item.at, &key, format!("`{}` is in the set twice", name(&picked)), Some(hint));
+            reading.error(item.at, &key, format!("`{shown}` is in the set twice"), Some(hint));
         }
         tools.push(picked);
     }
     Some(Toolset { key, tools })
 }
 
-fn pick(item: &Node, key: &str, entries: &[Entry], reading: &mut Reading<'_>) -> Option<Picked> {
+/// A tool of a set, and the name of it that the file says.
+fn pick<'n>(
+    item: &'n Node,
+    key: &str,
+    entries: &[Entry],
+    reading: &mut Reading<'_>,
+) -> Option<(Picked, &'n str)> {
     if let Value::Map(_) = item.value {
         let mut fields = Fields::open(item, key, "toolsets.*.tools.*", reading)?;
         let tool = fields.text("tool", reading);
         let rename = fields.text("as", reading);
-        let description = fields.text("description", reading).map(|(text, _)| text);
+        let description = fields.text("description", reading).map(Said::into_value);
         let (tool_key, as_key) = (fields.key("tool"), fields.key("as"));
         fields.finish(reading);
-        let Some((tool, at)) = tool else {
+        let Some(tool) = tool else {
             reading.error(item.at, &tool_key, "missing", Some("write `tool: connection__tool`".to_owned()));
             return None;
         };
-        let picked = name(&tool, at, &tool_key, entries, reading)?;
-        if let Some((text, at)) = &rename
-            && (text.is_empty()
-                || text.len() > NAME_LEN_MAX
-                || !text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-' || b == b'.'))
+        let picked = name(&tool, &tool_key, entries, reading)?;
+        if let Some(said) = &rename
+            && !is_name(said.value())
         {
             let hint = format!("1 to {NAME_LEN_MAX} of A-Z, a-z, 0-9, _, - and .");
-            reading.error(*at, &as_key, format!("`{text}` is not a tool's name"), Some(hint));
+            reading.error(said.at, &as_key, format!("`{said}` is not a tool's name"), Some(hint));
         }
-        return Some(Picked { rename: rename.map(|(text, _)| text), description, ..picked });
+        let shown = rename.as_ref().unwrap_or(&tool).written();
+        return Some((Picked { rename: rename.map(Said::into_value), description, ..picked }, shown));
     }
     let Some(text) = item.value.as_text() else {
         reading.error(item.at, key, format!("expected a tool, found {}", item.value.noun()), None);
         return None;
     };
-    name(text, item.at, key, entries, reading)
+    Some((name(&Said::literal(item.at, text), key, entries, reading)?, text))
+}
+
+/// True for what clients accept as a tool's name.
+fn is_name(text: &str) -> bool {
+    (1..=NAME_LEN_MAX).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-' || b == b'.')
 }
 
 /// `connection__tool`, split at the first `__`.
-fn name(text: &str, at: Mark, key: &str, entries: &[Entry], reading: &mut Reading<'_>) -> Option<Picked> {
-    let Some((connection, tool)) = text.split_once("__").filter(|(_, tool)| !tool.is_empty()) else {
+fn name(said: &Said<'_>, key: &str, entries: &[Entry], reading: &mut Reading<'_>) -> Option<Picked> {
+    let Some((connection, tool)) = said.value().split_once("__").filter(|(_, tool)| !tool.is_empty()) else {
         let hint = "write connection__tool, for example files__read_file".to_owned();
-        reading.error(at, key, format!("`{text}` names no connection"), Some(hint));
+        reading.error(said.at, key, format!("`{said}` names no connection"), Some(hint));
         return None;
     };
     let connection = match Key::from_config(connection) {
         Ok(connection) => connection,
         Err(error) => {
-            reading.error(at, key, error.to_string(), None);
+            reading.error(said.at, key, said.not("the key of a connection", &error), None);
             return None;
         }
     };
     if !entries.iter().any(|entry| entry.key == connection) {
+        let written = said.written();
+        let shown = written.split_once("__").map_or(written, |(connection, _)| connection);
         let names = entries.iter().map(|entry| entry.key.as_str());
-        let hint = nearest(connection.as_str(), names).map(|near| format!("did you mean `{near}`?"));
-        reading.warn(at, key, format!("there is no connection `{connection}` in this file"), hint);
+        let hint = nearest(shown, names).map(|near| format!("did you mean `{near}`?"));
+        reading.warn(said.at, key, format!("there is no connection `{shown}` in this file"), hint);
     }
     Some(Picked { connection, tool: tool.to_owned(), rename: None, description: None })
 }

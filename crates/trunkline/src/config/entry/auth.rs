@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use model::Secret;
 
 use crate::config::fields::{Fields, Reading};
+use crate::config::said::Said;
 use crate::config::tree::Mark;
 
 /// How a connection proves itself.
@@ -90,8 +91,8 @@ fn scheme_of(
             let header = credentials.text("header", reading);
             let key = needed(credentials.secret("key", reading), "key", at, credentials, reading, before)?;
             match header {
-                Some((name, at)) => {
-                    let name = header_name(&name, at, &credentials.key("header"), reading)?;
+                Some(said) => {
+                    let name = header_name(&said, &credentials.key("header"), reading)?;
                     Auth::Header { name, value: key }
                 }
                 None => authorization(format!("Bearer {}", key.expose())),
@@ -103,7 +104,7 @@ fn scheme_of(
             authorization(format!("Bearer {}", token.expose()))
         }
         Scheme::Basic => {
-            let name = credentials.text("username", reading).map(|(text, _)| Secret::new(text));
+            let name = credentials.text("username", reading).map(Said::into_secret);
             let name = needed(name, "username", at, credentials, reading, before);
             let before = reading.problems.len();
             let password = credentials.secret("password", reading);
@@ -157,11 +158,11 @@ fn needed(
 }
 
 /// A header's name in lower case.
-pub(super) fn header_name(text: &str, at: Mark, key: &str, reading: &mut Reading<'_>) -> Option<String> {
-    match http::HeaderName::from_bytes(text.as_bytes()) {
+pub(super) fn header_name(said: &Said<'_>, key: &str, reading: &mut Reading<'_>) -> Option<String> {
+    match http::HeaderName::from_bytes(said.value().as_bytes()) {
         Ok(name) => Some(name.as_str().to_owned()),
         Err(_) => {
-            reading.error(at, key, format!("`{text}` is not a header's name"), None);
+            reading.error(said.at, key, format!("`{said}` is not a header's name"), None);
             None
         }
     }

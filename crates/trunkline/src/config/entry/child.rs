@@ -7,6 +7,7 @@ use model::Secret;
 use super::mcp::{Transport, milliseconds};
 use super::secret::looks_secret;
 use crate::config::fields::{Fields, Reading};
+use crate::config::said::Said;
 use crate::config::tree::Value;
 
 /// How long a process may idle when the entry does not say, in milliseconds.
@@ -29,26 +30,31 @@ pub(crate) struct ChildLimits {
 pub(super) fn read(fields: &mut Fields<'_>, reading: &mut Reading<'_>) -> Option<Transport> {
     let command = fields.text("command", reading);
     let args: Vec<String> =
-        fields.texts("args", reading).unwrap_or_default().into_iter().map(|(text, _)| text).collect();
+        fields.texts("args", reading).unwrap_or_default().into_iter().map(Said::into_value).collect();
     let env = env(fields, reading);
-    let cwd = fields.text("cwd", reading).map(|(text, _)| PathBuf::from(text));
+    let cwd = fields.text("cwd", reading).map(|said| PathBuf::from(said.value()));
     let limits = child_limits(fields, reading);
     let idle = fields.number("idle_stop", 1.0, 31_536_000.0, reading).map(milliseconds);
     // `idle_stop: null` is "never"; leaving it out is the usual.
     let idle_stop_ms = idle.or_else(|| (!fields.has_null("idle_stop")).then_some(IDLE_STOP_MS));
-    let (command, at) = command?;
+    let said = command?;
+    let (command, at) = (said.value(), said.at);
     if command.trim().is_empty() {
         reading.error(at, &fields.key("command"), "is empty", None);
         return None;
     }
     if args.is_empty() && command.contains(' ') && !command.contains('/') {
-        let mut words = command.split_whitespace();
+        let mut words = said.written().split_whitespace();
         let program = words.next().unwrap_or_default();
         let rest: Vec<_> = words.collect();
-        let hint = format!("no shell is used: write `command: {program}` and `args: [{}]`", rest.join(", "));
+        let hint = if rest.is_empty() {
+            "no shell is used: its arguments go into `args`".to_owned()
+        } else {
+            format!("no shell is used: write `command: {program}` and `args: [{}]`", rest.join(", "))
+        };
         reading.warn(at, &fields.key("command"), "a program's name with spaces in it", Some(hint));
     }
-    Some(Transport::Stdio { command, args, env, cwd, limits, idle_stop_ms })
+    Some(Transport::Stdio { command: said.into_value(), args, env, cwd, limits, idle_stop_ms })
 }
 
 fn env(fields: &mut Fields<'_>, reading: &mut Reading<'_>) -> Vec<(String, Secret)> {
@@ -76,11 +82,11 @@ fn env(fields: &mut Fields<'_>, reading: &mut Reading<'_>) -> Vec<(String, Secre
 
 fn child_limits(fields: &mut Fields<'_>, reading: &mut Reading<'_>) -> ChildLimits {
     let Some(mut map) = fields.map("limits", reading) else { return ChildLimits::default() };
-    let memory_bytes = map.text("memory", reading).and_then(|(text, at)| {
-        let size = bytes_of(&text);
+    let memory_bytes = map.text("memory", reading).and_then(|said| {
+        let size = bytes_of(said.value());
         if size.is_none() {
             let hint = "write a number of bytes, or for example 512MiB".to_owned();
-            reading.error(at, &map.key("memory"), format!("`{text}` is not a size"), Some(hint));
+            reading.error(said.at, &map.key("memory"), format!("`{said}` is not a size"), Some(hint));
         }
         size
     });

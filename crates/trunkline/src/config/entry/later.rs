@@ -17,10 +17,10 @@ pub(crate) struct Later {
 pub(super) fn read(at: Mark, kind: Type, mut fields: Fields<'_>, reading: &mut Reading<'_>) -> Shape {
     let mut missing: Vec<String> = Vec::new();
     let endpoint = fields.text("endpoint", reading);
-    if let Some((text, at)) = &endpoint
-        && !text.parse::<http::Uri>().is_ok_and(|uri| uri.scheme().is_some() && uri.host().is_some())
+    if let Some(said) = &endpoint
+        && !said.value().parse::<http::Uri>().is_ok_and(|uri| uri.scheme().is_some() && uri.host().is_some())
     {
-        reading.error(*at, &fields.key("endpoint"), format!("`{text}` is not a URL"), None);
+        reading.error(said.at, &fields.key("endpoint"), format!("`{said}` is not a URL"), None);
     }
     fields.text("integration", reading);
     if kind == Type::Api {

@@ -13,6 +13,7 @@ use super::child::{self, ChildLimits};
 use super::later::Later;
 use super::secret::looks_secret;
 use crate::config::fields::{Fields, Reading};
+use crate::config::said::Said;
 use crate::config::tree::Mark;
 
 /// How long a call may take when the entry does not say, in milliseconds.
@@ -216,9 +217,8 @@ fn transport(at: Mark, fields: &mut Fields<'_>, reading: &mut Reading<'_>) -> Op
         reading.error(at, &fields.key("url"), "missing", Some(hint.to_owned()));
         return None;
     };
-    let text = reading.resolve(at, &fields.key(url_key), raw)?.expose().to_owned();
-    let parsed = remote(protocol, &text);
-    match parsed {
+    let value = reading.resolve(at, &fields.key(url_key), raw)?;
+    match remote(protocol, &Said::new(at, raw, value)) {
         Ok(transport) => Some((transport, is_private_literal(raw))),
         Err(what) => {
             reading.error(at, &fields.key(url_key), what, None);
@@ -227,11 +227,13 @@ fn transport(at: Mark, fields: &mut Fields<'_>, reading: &mut Reading<'_>) -> Op
     }
 }
 
-fn remote(protocol: Protocol, text: &str) -> Result<Transport, String> {
+/// The transport that a URL names, or what is wrong with it, in the words of the file.
+fn remote(protocol: Protocol, said: &Said<'_>) -> Result<Transport, String> {
+    let text = said.value();
     let url = |schemes: [&str; 2]| {
-        let uri: http::Uri = text.parse().map_err(|_| format!("`{text}` is not a URL"))?;
+        let uri: http::Uri = text.parse().map_err(|_| format!("`{said}` is not a URL"))?;
         if !uri.scheme_str().is_some_and(|scheme| schemes.contains(&scheme)) {
-            return Err(format!("`{text}` does not begin with {}:// or {}://", schemes[0], schemes[1]));
+            return Err(format!("`{said}` does not begin with {}:// or {}://", schemes[0], schemes[1]));
         }
         if uri.authority().is_none_or(|authority| authority.as_str().contains('@')) {
             return Err("a URL with a user name in it; write them under `auth`".to_owned());
@@ -248,7 +250,7 @@ fn remote(protocol: Protocol, text: &str) -> Result<Transport, String> {
                 rest.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
             let (host, port) = parts
                 .filter(|(host, port)| !host.is_empty() && *port > 0)
-                .ok_or_else(|| format!("`{text}` is not host:port"))?;
+                .ok_or_else(|| format!("`{said}` is not host:port"))?;
             Ok(Transport::Tcp { host: host.trim_matches(['[', ']']).to_owned(), port })
         }
         Protocol::Unix => {
@@ -256,7 +258,7 @@ fn remote(protocol: Protocol, text: &str) -> Result<Transport, String> {
             if path.starts_with('/') {
                 Ok(Transport::Unix(PathBuf::from(path)))
             } else {
-                Err(format!("`{text}` is not the absolute path of a socket"))
+                Err(format!("`{said}` is not the absolute path of a socket"))
             }
         }
         Protocol::Stdio => Err("a stdio server has no URL".to_owned()),
@@ -286,7 +288,7 @@ fn headers(fields: &mut Fields<'_>, reading: &mut Reading<'_>) -> Vec<(String, S
             reading.error(node.at, &key, format!("expected a text, found {}", node.value.noun()), None);
             continue;
         };
-        let Some(name) = header_name(&word.text, word.at, &key, reading) else { continue };
+        let Some(name) = header_name(&Said::literal(word.at, &word.text), &key, reading) else { continue };
         let value = if looks_secret(&name) || name == "cookie" {
             reading.resolve_secret(node.at, &key, text)
         } else {
@@ -308,10 +310,10 @@ fn tools(fields: &mut Fields<'_>, reading: &mut Reading<'_>) -> ToolLists {
         let key = map.key(name);
         let list = map.texts(name, reading)?;
         let mut out = Vec::with_capacity(list.len());
-        for (text, at) in list {
-            match Pattern::compile(&text) {
-                Ok(_) => out.push(text),
-                Err(error) => reading.error(at, &key, error.to_string(), None),
+        for said in list {
+            match Pattern::compile(said.value()) {
+                Ok(_) => out.push(said.into_value()),
+                Err(error) => reading.error(said.at, &key, said.not("a pattern", &error), None),
             }
         }
         Some(out)
