@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Method as Verb, Request, Response, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use model::{Caller, Code, Fault};
+use model::{Access, Caller, Code, Fault};
 use wire::{Envelope, Incoming, Malformed, Meta, Object, RpcCode, header, version};
 
 pub use body::DoorBody;
@@ -52,6 +52,13 @@ impl Door {
                 .with_hint("endpoints are /mcp, /mcp/c/{connection} and /mcp/s/{toolset}");
             return refusal(StatusCode::NOT_FOUND, &fault);
         };
+        let (Place::Main(endpoint) | Place::Sse(endpoint)) = &place;
+        if !self.is_there(endpoint, &caller.access) {
+            // The same words for what is not there and for what this caller has no part in.
+            let fault = Fault::new(Code::NOT_FOUND, format!("there is no {endpoint} for this key"))
+                .with_hint("`trunkline connection list` shows what is connected");
+            return refusal(StatusCode::NOT_FOUND, &fault);
+        }
         match place {
             Place::Sse(endpoint) => crate::transport::sse::handle(self, caller, endpoint, request).await,
             Place::Main(endpoint) => {
@@ -68,6 +75,22 @@ impl Door {
                     _ => not_allowed("POST, GET, DELETE"),
                 }
             }
+        }
+    }
+}
+
+impl Door {
+    /// Whether the endpoint exists for a caller with this access.
+    fn is_there(&self, endpoint: &Endpoint, access: &Access) -> bool {
+        let snapshot = self.parts().pipeline.snapshot();
+        match endpoint {
+            Endpoint::All => true,
+            Endpoint::Toolset(key) => snapshot.toolset(key.as_str()).is_some(),
+            Endpoint::Connection(key) => snapshot.connection(key.as_str()).is_some_and(|mounted| {
+                let prefix = format!("{key}__");
+                let is_named = |pattern: &String| pattern.starts_with(&prefix) || pattern.starts_with('*');
+                mounted.tools_for(access).next().is_some() || access.allow.iter().any(is_named)
+            }),
         }
     }
 }

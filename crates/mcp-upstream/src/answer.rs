@@ -93,6 +93,8 @@ fn url_elicitation(error: &[u8]) -> Option<Bytes> {
         let elicitation = Object::scan(elicitation).ok()?;
         // The id means nothing in the modern era; everything else is kept.
         let params = elicitation.edit(&[("elicitationId", None), ("mode", Some(&quoted("url")))]);
+        // This goes out as words of ours: what a strict reader would refuse (a lone surrogate, say) stays an error.
+        serde_json::from_slice::<serde_json::Value>(&params).ok()?;
         let key = if n == 0 { "url_elicitation".to_owned() } else { format!("url_elicitation_{}", n + 1) };
         if n > 0 {
             out.push(b',');
