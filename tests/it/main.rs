@@ -8,6 +8,7 @@
     reason = "a scene fails by panicking"
 )]
 
+mod access;
 mod bridge;
 mod clients;
 mod doors;
@@ -15,3 +16,4 @@ mod faults;
 mod lifecycle;
 mod peers;
 mod reload;
+mod sessions;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use ahash::AHashMap;
 use bytes::Bytes;
 use call::Peer;
-use model::{Caller, Code, Era, Fault};
+use model::{Caller, Code, Era, Fault, Secret};
 use tokio_util::sync::CancellationToken;
 use wire::{Envelope, Incoming, Malformed, Method, Object, RpcCode, version};
 
@@ -30,6 +30,9 @@ pub(crate) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub(crate) struct Conversation {
     door: Arc<Door>,
     caller: Arc<Caller>,
+    /// What every request is checked with again, because keys are revoked; `None` where each message is let in
+    /// by itself, or no key is needed.
+    key: Option<Secret>,
     endpoint: Endpoint,
     pub(crate) outbox: Arc<Outbox>,
     session: Mutex<Option<Arc<Session>>>,
@@ -38,10 +41,16 @@ pub(crate) struct Conversation {
 }
 
 impl Conversation {
-    pub(crate) fn new(door: &Arc<Door>, caller: Arc<Caller>, endpoint: Endpoint) -> Arc<Self> {
+    pub(crate) fn new(
+        door: &Arc<Door>,
+        caller: Arc<Caller>,
+        key: Option<Secret>,
+        endpoint: Endpoint,
+    ) -> Arc<Self> {
         Arc::new(Self {
             door: Arc::clone(door),
             caller,
+            key,
             endpoint,
             outbox: Arc::default(),
             session: Mutex::default(),
@@ -70,6 +79,11 @@ impl Conversation {
                 None
             }
             Ok(Incoming::One(Envelope::Request { id, method, params })) => {
+                if let Err(fault) = self.check_key() {
+                    self.say(wire::message::error(Some(id), RpcCode::INTERNAL, &fault.to_string(), None));
+                    self.outbox.close();
+                    return None;
+                }
                 let id = peer::slice_of(frame, id);
                 let params =
                     params.map_or_else(|| Bytes::from_static(b"{}"), |raw| peer::slice_of(frame, raw));
@@ -81,6 +95,12 @@ impl Conversation {
                 None
             }
         }
+    }
+
+    fn check_key(&self) -> Result<(), Fault> {
+        let Some(key) = &self.key else { return Ok(()) };
+        let parts = self.door.parts();
+        parts.identity.authenticate(key.expose(), parts.clock.now()).map(|_| ())
     }
 
     fn note(&self, message: Envelope<'_>, frame: &Bytes) {

@@ -18,9 +18,12 @@ impl Door {
 
     /// Who is calling, from `Authorization: Bearer` or `X-Api-Key`.
     pub(crate) fn authenticate(&self, headers: &HeaderMap) -> Result<Arc<Caller>, Fault> {
-        let text = |name: http::header::HeaderName| headers.get(name).and_then(|v| v.to_str().ok());
-        let presented =
-            identity::bearer(text(AUTHORIZATION), text(http::header::HeaderName::from_static("x-api-key")))?;
-        self.parts().identity.authenticate(presented, self.parts().clock.now())
+        self.parts().identity.authenticate(presented(headers)?, self.parts().clock.now())
     }
+}
+
+/// The key that a request presents, good or not.
+pub(crate) fn presented(headers: &HeaderMap) -> Result<&str, Fault> {
+    let text = |name: http::header::HeaderName| headers.get(name).and_then(|v| v.to_str().ok());
+    identity::bearer(text(AUTHORIZATION), text(http::header::HeaderName::from_static("x-api-key")))
 }

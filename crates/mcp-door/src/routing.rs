@@ -109,6 +109,8 @@ impl Door {
                 if kind == CallKind::Tool
                     && let Some((key, own)) = names::split(name)
                     && let Some(mounted) = snapshot.connection(key)
+                    // What the caller may not use is told like what is not there, which the view does.
+                    && mounted.may_reach(&who.caller.access, own)
                 {
                     if let Some(tool) = mounted.tool(own) {
                         return Ok((mounted.key.clone(), Arc::clone(&tool.tool.name)));

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use model::{Caller, Code, Fault};
+use model::{Caller, Code, Fault, Secret};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use wire::Object;
 
@@ -44,14 +44,14 @@ impl Door {
         W: AsyncWrite + Unpin + Send,
     {
         let mut lines = Lines::new(reader, self.settings().line_bytes_max);
-        let (caller, endpoint) = match auth {
-            LineAuth::Known(caller, endpoint) => (caller, endpoint),
+        let (caller, key, endpoint) = match auth {
+            LineAuth::Known(caller, endpoint) => (caller, None, endpoint),
             LineAuth::FirstLine => match self.first_line(&mut lines).await {
-                Ok(known) => {
+                Ok((caller, key, endpoint)) => {
                     if writer.write_all(b"{\"trunkline\":\"ready\"}\n").await.is_err() {
                         return;
                     }
-                    known
+                    (caller, Some(key), endpoint)
                 }
                 Err(fault) => {
                     let line = serde_json::json!({ "trunkline": "error", "code": fault.code, "detail": fault.detail, "hint": fault.hint });
@@ -61,7 +61,7 @@ impl Door {
                 }
             },
         };
-        let conversation = Conversation::new(self, caller, endpoint);
+        let conversation = Conversation::new(self, caller, key, endpoint);
         self.converse(&conversation, lines, writer).await;
     }
 
@@ -140,7 +140,7 @@ impl Door {
     async fn first_line<R: AsyncRead + Unpin>(
         &self,
         lines: &mut Lines<R>,
-    ) -> Result<(Arc<Caller>, Endpoint), Fault> {
+    ) -> Result<(Arc<Caller>, Secret, Endpoint), Fault> {
         const EXAMPLE: &str =
             r#"the first line has to be {"trunkline":"auth","key":"trk_...","endpoint":"/mcp"}"#;
         let refuse = |why: &str| Fault::new(Code::UNAUTHENTICATED, why).with_hint(EXAMPLE);
@@ -166,7 +166,7 @@ impl Door {
                     .with_hint("endpoints are /mcp, /mcp/c/{connection} and /mcp/s/{toolset}")
             })?,
         };
-        Ok((caller, endpoint))
+        Ok((caller, Secret::new(key), endpoint))
     }
 }
 

@@ -52,7 +52,7 @@ fn open(door: &Arc<Door>, caller: Arc<Caller>, endpoint: Endpoint) -> Response<D
     let mut random = [0; 16];
     door.parts().entropy.fill(&mut random);
     let name = random.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let conversation = Conversation::new(door, Arc::clone(&caller), endpoint.clone());
+    let conversation = Conversation::new(door, Arc::clone(&caller), None, endpoint.clone());
     let (tasks, received) = mpsc::channel(64);
     let open = Open {
         conversation: Arc::clone(&conversation),

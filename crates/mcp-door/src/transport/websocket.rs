@@ -13,13 +13,14 @@ use futures_util::stream::FuturesUnordered;
 use http::header::SEC_WEBSOCKET_PROTOCOL;
 use http::{HeaderValue, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use model::{Caller, Code, Fault};
+use model::{Caller, Code, Fault, Secret};
 use tokio::io::{AsyncWrite, ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
 
 use crate::Door;
 use crate::conversation::Conversation;
 use crate::endpoint::Endpoint;
+use crate::guard::presented;
 use crate::http::{DoorBody, refusal};
 
 /// How often a silent client is asked for a sign of life.
@@ -38,6 +39,7 @@ pub(crate) fn handle(
             Fault::new(Code::UNSUPPORTED, "WebSocket is switched off").with_hint("set `mcp.websocket: true`");
         return refusal(StatusCode::NOT_FOUND, &fault);
     }
+    let key = presented(request.headers()).ok().map(Secret::new);
     let offered = request.headers().get_all(SEC_WEBSOCKET_PROTOCOL).iter();
     let speaks_mcp =
         offered.filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(',')).any(|p| p.trim() == "mcp");
@@ -53,7 +55,7 @@ pub(crate) fn handle(
             return refusal(StatusCode::BAD_REQUEST, &fault);
         }
     };
-    let conversation = Conversation::new(door, caller, endpoint);
+    let conversation = Conversation::new(door, caller, key, endpoint);
     let (line_bytes_max, open_calls_max) = (door.settings().line_bytes_max, door.settings().open_calls_max);
     tokio::spawn(async move {
         if let Ok(mut socket) = upgrade.await {
