@@ -126,7 +126,18 @@ async fn plain_http_and_lines_show_no_more_than_mcp_does() {
     let reply = with_key(&hub, &key, Method::POST, "/api/v1/keys", &made).await;
     assert_eq!(reply.status.as_u16(), 403, "nobody gives himself more than he has");
 
-    let mut lines = lines(&hub, &key).await;
+    let mut said = Vec::new();
+    for connection in ["two", "nobody"] {
+        let mut lines = lines_at(&hub, &key, &format!("/mcp/c/{connection}")).await;
+        for method in ["tools/list", "server/discover"] {
+            let answer = lines.ask(&modern(3, method, json!({}))).await.unwrap();
+            assert!(answer["error"]["message"].to_string().contains("TL-1101"), "{answer}");
+            said.push(answer.to_string().replace(connection, "NAME"));
+        }
+    }
+    assert_eq!(said[..2], said[2..], "a connection that is not allowed and one that is not there");
+
+    let mut lines = lines_at(&hub, &key, "/mcp").await;
     let listed = lines.ask(&modern(1, "tools/list", json!({}))).await.unwrap();
     let tools = listed["result"]["tools"].as_array().unwrap();
     assert_eq!(tools.iter().map(|tool| &tool["name"]).collect::<Vec<_>>(), ["one__well"]);
@@ -140,9 +151,9 @@ async fn plain_http_and_lines_show_no_more_than_mcp_does() {
     assert_eq!(refused[0], refused[1]);
 }
 
-async fn lines(hub: &Hub, key: &str) -> JsonLines {
+async fn lines_at(hub: &Hub, key: &str, endpoint: &str) -> JsonLines {
     let mut lines = JsonLines::tcp(hub.ready["tcp"].as_str().unwrap()).await.unwrap();
-    lines.send(&json!({ "trunkline": "auth", "key": key })).await.unwrap();
+    lines.send(&json!({ "trunkline": "auth", "key": key, "endpoint": endpoint })).await.unwrap();
     assert_eq!(lines.receive().await.unwrap(), Some(json!({ "trunkline": "ready" })));
     lines
 }
@@ -160,7 +171,7 @@ async fn a_revoked_key_is_refused_from_the_next_call_on() {
     let (other, _) = key_for(&hub, &["*"]).await;
     let mut new = client(&hub, &key, "/mcp", Generation::Modern).await;
     let mut old = client(&hub, &key, "/mcp", Generation::Legacy).await;
-    let mut lines = lines(&hub, &key).await;
+    let mut lines = lines_at(&hub, &key, "/mcp").await;
     let call = modern(7, "tools/call", json!({ "name": "one__well", "arguments": {} }));
     for client in [&mut new, &mut old] {
         assert_eq!(client.call_for_text("one__well", json!({})).await.unwrap(), WELL);

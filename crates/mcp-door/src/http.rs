@@ -81,7 +81,7 @@ impl Door {
 
 impl Door {
     /// Whether the endpoint exists for a caller with this access.
-    fn is_there(&self, endpoint: &Endpoint, access: &Access) -> bool {
+    pub(crate) fn is_there(&self, endpoint: &Endpoint, access: &Access) -> bool {
         let snapshot = self.parts().pipeline.snapshot();
         match endpoint {
             Endpoint::All => true,

@@ -66,15 +66,10 @@ impl Door {
         match &who.endpoint {
             Endpoint::All => Ok(()),
             Endpoint::Connection(key) => {
-                let access = &who.caller.access;
+                // HTTP has asked this already; byte streams come here first.
+                let is_there = self.is_there(&who.endpoint, &who.caller.access);
                 let found = view.snapshot.connection(key.as_str());
-                // For whoever may use nothing of it, it is not there: not even its failures are told.
-                let found = found.filter(|mounted| {
-                    view.has_any()
-                        || mounted.may_reach(access, "")
-                        || access.allow.iter().any(|one| one.starts_with(&format!("{key}__")))
-                });
-                let mounted = found.ok_or_else(|| {
+                let mounted = found.filter(|_| is_there).ok_or_else(|| {
                     Fault::new(Code::NOT_FOUND, format!("no connection `{key}`")).with_hint("check the URL")
                 })?;
                 if mounted.is_known() { Ok(()) } else { Err(mounted.not_up()) }

@@ -88,11 +88,6 @@ impl Views {
 }
 
 impl View {
-    /// Whether it shows anything at all.
-    pub(crate) fn has_any(&self) -> bool {
-        [&self.tools, &self.prompts, &self.resources, &self.templates].iter().any(|all| !all.items.is_empty())
-    }
-
     fn build(snapshot: &Arc<Snapshot>, endpoint: &Endpoint, access: &Access) -> Self {
         let mut view = Self {
             snapshot: Arc::clone(snapshot),
