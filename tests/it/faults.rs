@@ -232,13 +232,14 @@ async fn a_server_that_ends_at_the_first_modern_question_is_asked_the_old_way() 
 #[tokio::test]
 async fn a_command_that_is_not_there_is_named_with_what_to_do() {
     let hub = hub_with(json!({ "absent": { "type": "mcp", "command": "no-such-program-anywhere" } })).await;
-    let words = ["`no-such-program-anywhere` was not found", "install it or give the full path", "TL-1501"];
-    told(&failing(&hub, "absent", "well").await, "TL-1402", &words);
+    let words = ["`no-such-program-anywhere` was not found", "install it or give the full path"];
+    told(&failing(&hub, "absent", "well").await, "TL-1501", &words);
     let connecting = hub.mcp_modern("/mcp/c/absent").connect().await.expect_err("nothing is there");
     let connecting = format!("{connecting:#}");
     let state = trouble::state(&hub, "absent").await.unwrap();
     let reply = hub.http(Method::POST, "/call/absent/well", &json!({})).await.unwrap();
-    assert_eq!(reply.status.as_u16(), 502);
+    assert_eq!(reply.status.as_u16(), 503);
+    assert_eq!(state["code"], "TL-1501", "{state}");
     let problem = reply.json().await.unwrap();
     for said in [&connecting, &state["reason"].to_string(), &problem["detail"].to_string()] {
         assert!(words.iter().all(|word| said.contains(word)), "{said}");

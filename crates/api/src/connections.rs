@@ -27,6 +27,8 @@ pub(crate) struct ConnectionView {
     condition: Condition,
     /// Why it is not well, with a remedy.
     reason: Option<String>,
+    /// The same as a code, where it is a fault.
+    code: Option<Code>,
     transport: Option<String>,
     era: Option<Era>,
     protocol_version: Option<String>,
@@ -140,6 +142,7 @@ fn of_mounted(mounted: &Mounted, open_call_count: usize) -> ConnectionView {
         status: state.status,
         condition: state.condition,
         reason: state.reason,
+        code: state.code,
         transport: Some(state.transport.to_owned()),
         era: state.era,
         protocol_version: state.protocol_version,
@@ -161,6 +164,7 @@ fn of_entry(entry: Entry) -> ConnectionView {
         key: entry.key,
         status: entry.status,
         condition: Condition::Stopped,
+        code: entry.reason.is_some().then_some(Code::MISCONFIGURED),
         reason: entry.reason,
         transport: entry.transport,
         era: None,

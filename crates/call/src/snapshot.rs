@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ahash::AHashMap;
 use connector::{Connector, Inventory, Tool};
-use model::{Access, Code, ConnectionStatus, Fault, Key};
+use model::{Access, Code, Fault, Key};
 use policy::ToolLists;
 use tokio::sync::Semaphore;
 
@@ -208,12 +208,8 @@ impl Mounted {
     pub fn not_up(&self) -> Fault {
         let state = self.connector.state();
         let reason = state.reason.unwrap_or_else(|| "it has not answered yet".to_owned());
-        // What is wrong in its entry does not get better by trying again.
-        let code = if state.status == ConnectionStatus::Configuring {
-            Code::MISCONFIGURED
-        } else {
-            Code::UNREACHABLE
-        };
+        // What is wrong in its entry does not get better by trying again: the cause keeps its code.
+        let code = state.code.unwrap_or(Code::UNREACHABLE);
         Fault::new(code, format!("connection `{}` is not up: {reason}", self.key))
             .with_hint(format!("`trunkline connection test {}` says which layer fails", self.key))
     }

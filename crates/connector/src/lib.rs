@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use model::{Condition, ConnectionStatus, Era, Fault};
+use model::{Code, Condition, ConnectionStatus, Era, Fault};
 use tokio::sync::{broadcast, watch};
 
 pub use ctx::{Abilities, AskError, Ctx, Downstream, Peer, Question, Silent};
@@ -82,6 +82,8 @@ pub struct State {
     pub condition: Condition,
     /// Why it is not well, in words with a remedy.
     pub reason: Option<String>,
+    /// The same as a code, where it is a fault.
+    pub code: Option<Code>,
     /// How bytes travel: `stdio`, `http`, ...
     pub transport: &'static str,
     /// What the upstream speaks, once known.

@@ -12,6 +12,8 @@ use crate::sink::Sink;
 
 /// How long records gather before they are written.
 const GATHER: Duration = Duration::from_millis(50);
+/// How far the writing thread stands back behind the cores that serve calls.
+const NICENESS: i32 = 10;
 /// How long to wait after a failed write.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Bytes of one write.
@@ -78,6 +80,9 @@ impl Shared {
 
 /// Runs until stopped; then writes what is left once more and ends.
 pub(crate) fn run(shared: &Shared, mut sink: Sink) {
+    // Calls come first: on a machine that is all used, this thread waits for them and not they for it. (On
+    // Linux priorities are per thread.) Without the right to it, it runs as it is.
+    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS);
     let mut batch: Vec<CallRecord> = Vec::new();
     let mut chunk = Chunk::default();
     let mut reported_drops = 0;

@@ -88,6 +88,7 @@ impl Inner {
             status: ConnectionStatus::Testing,
             condition: Condition::Starting,
             reason: None,
+            code: None,
             transport: settings.transport.name(),
             era: None,
             protocol_version: None,

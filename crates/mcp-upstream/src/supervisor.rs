@@ -127,7 +127,8 @@ async fn run(inner: &Arc<Inner>, nudges: &mut mpsc::Receiver<Nudge>) {
                 inner.publish(|state| {
                     state.restarts += 1;
                     state.pid = None;
-                    state.reason = Some(fault.detail.clone());
+                    state.reason = Some(fault.advice());
+                    state.code = Some(fault.code);
                 });
                 let wait = backoff.next_wait(ran, &*inner.parts.entropy);
                 // The first restart is quick, and calls wait for it; later ones fail fast.
@@ -158,7 +159,8 @@ fn fail(inner: &Inner, fault: &Fault) {
     inner.publish(|state| {
         state.status = ConnectionStatus::Error;
         state.condition = if inner.live.load().is_some() { Condition::Degraded } else { Condition::Stopped };
-        state.reason = Some(fault.to_string());
+        state.reason = Some(fault.advice());
+        state.code = Some(fault.code);
     });
     if inner.live.load().is_none() {
         inner.set_phase(Phase::Down(fault.clone()));
@@ -340,6 +342,7 @@ fn adopt(inner: &Inner, live: &Arc<Live>) {
         state.status = ConnectionStatus::Connected;
         state.condition = Condition::Started;
         state.reason = None;
+        state.code = None;
         state.transport = match (&inner.settings.transport, &live.way) {
             (Transport::Http { .. }, Way::Legacy(_, Road::Channel)) => "sse",
             (transport, _) => transport.name(),

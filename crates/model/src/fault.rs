@@ -159,6 +159,12 @@ impl Fault {
         self
     }
 
+    /// What happened and what to do, without the code: for places that show the code beside it.
+    #[must_use]
+    pub fn advice(&self) -> String {
+        if self.hint.is_empty() { self.detail.clone() } else { format!("{} ({})", self.detail, self.hint) }
+    }
+
     /// Sets whether to retry.
     #[must_use]
     pub const fn with_retry(mut self, retry: Retry) -> Self {
@@ -176,11 +182,7 @@ impl Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.detail)?;
-        if !self.hint.is_empty() {
-            write!(f, " ({})", self.hint)?;
-        }
-        write!(f, " [{}]", self.code)
+        write!(f, "{} [{}]", self.advice(), self.code)
     }
 }
 

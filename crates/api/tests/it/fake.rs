@@ -98,6 +98,7 @@ impl Connector for Fake {
             status: ConnectionStatus::Connected,
             condition: Condition::Started,
             reason: None,
+            code: None,
             transport: "http",
             era: Some(Era::Modern),
             protocol_version: Some("2026-07-28".to_owned()),

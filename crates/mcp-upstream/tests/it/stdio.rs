@@ -1,6 +1,7 @@
 //! Servers as child processes: small shell scripts.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use connector::{Connector, Ctx, Request};
 use mcp_upstream::{McpUpstream, Settings, Transport};
@@ -102,11 +103,10 @@ async fn a_process_that_only_talks_nonsense_is_given_up() {
 
 #[tokio::test]
 async fn a_stopped_process_runs_into_the_calls_deadline_and_nothing_else_does() {
-    let mut settings = stdio(script("", MODERN, "kill -STOP $$"));
-    settings.timeout_ms = 300;
-    let stopped = up(settings).await;
+    let stopped = up(stdio(script("", MODERN, "kill -STOP $$"))).await;
     let healthy = up(stdio(script("", MODERN, "ok '{}'"))).await;
-    let fault = run(&stopped, &plain(), call("any")).await;
+    let short = Ctx { deadline: tokio::time::Instant::now() + Duration::from_millis(500), ..plain() };
+    let fault = run(&stopped, &short, call("any")).await;
     assert_eq!((fault.code, fault.retry), (Code::TIMEOUT, Retry::OutcomeUnknown), "{fault}");
     done(healthy.call(&plain(), call("any")).await);
     stopped.close().await;

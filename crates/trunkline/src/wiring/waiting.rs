@@ -21,6 +21,7 @@ impl Waiting {
         let state = State {
             status,
             condition: Condition::Stopped,
+            code: reason.is_some().then_some(Code::MISCONFIGURED),
             reason,
             transport,
             era: None,
