@@ -10,6 +10,7 @@ mod origins;
 mod snapshot;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -37,6 +38,8 @@ pub struct Identity {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     snapshot: ArcSwap<Snapshot>,
+    /// Grows whenever the snapshot is replaced.
+    epoch: AtomicU64,
     /// One reload at a time, so that an older state never replaces a newer one.
     reloading: Mutex<()>,
 }
@@ -77,9 +80,29 @@ impl Identity {
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, IdentityError> {
         let snapshot = ArcSwap::from_pointee(Snapshot::default());
-        let identity = Self { store, digester, clock, entropy, snapshot, reloading: Mutex::new(()) };
+        let identity = Self {
+            store,
+            digester,
+            clock,
+            entropy,
+            snapshot,
+            epoch: AtomicU64::new(0),
+            reloading: Mutex::new(()),
+        };
         identity.refresh().await?;
         Ok(identity)
+    }
+
+    /// Changes whenever a key may have begun or ceased to open something, its running out aside: what was
+    /// authenticated under an earlier epoch has to be again.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    fn replace(&self, snapshot: Snapshot) {
+        self.snapshot.store(Arc::new(snapshot));
+        self.epoch.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Whose key `presented` is, at `now`. No database, no heap allocation on success, no waiting.
@@ -137,7 +160,7 @@ impl Identity {
         self.store.revoke_api_key(workspace, id, self.clock.now()).await?;
         // Taken out here and not by reloading: no failure may leave it open.
         let _one = self.reloading.lock().await;
-        self.snapshot.store(Arc::new(self.snapshot.load().without(id)));
+        self.replace(self.snapshot.load().without(id));
         Ok(())
     }
 
@@ -156,7 +179,7 @@ impl Identity {
     pub async fn refresh(&self) -> Result<(), IdentityError> {
         let _one = self.reloading.lock().await;
         let rows = self.store.list_live_api_keys().await?;
-        self.snapshot.store(Arc::new(self.snapshot.load().renewed(rows)));
+        self.replace(self.snapshot.load().renewed(rows));
         Ok(())
     }
 

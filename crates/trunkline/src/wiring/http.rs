@@ -212,9 +212,11 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, ser
         .keep_alive_interval(Some(HEAD_TIMEOUT))
         .max_header_list_size(u32::try_from(served.limits.header_bytes).unwrap_or(u32::MAX));
     let faces = Arc::clone(&served.faces);
+    // In a box, because the connection keeps room for the future of a request for as long as it lives: ten
+    // thousand idle clients should not each hold what only a busy one needs.
     let service = service_fn(move |request| {
         let faces = Arc::clone(&faces);
-        async move { answer(request, &faces).await }
+        Box::pin(async move { answer(request, &faces).await })
     });
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
