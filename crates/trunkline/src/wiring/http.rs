@@ -188,13 +188,23 @@ fn accept(mut stream: TcpStream, peer: SocketAddr, served: &Served, own: &Places
         let (_place, _mine) = (place, mine);
         match served.certificates.as_ref().map(|certificates| certificates.acceptor()) {
             None => serve(stream, &served).await,
-            Some(acceptor) => match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
-                Ok(Ok(stream)) => serve(stream, &served).await,
-                Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
-                Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
-            },
+            // In a box: without TLS, nobody should hold room for its state.
+            Some(acceptor) => Box::pin(serve_tls(acceptor, stream, peer, &served)).await,
         }
     });
+}
+
+async fn serve_tls(
+    acceptor: tokio_rustls::TlsAcceptor,
+    stream: TcpStream,
+    peer: SocketAddr,
+    served: &Served,
+) {
+    match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => serve(stream, served).await,
+        Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
+        Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
+    }
 }
 
 /// Serves one connection until it is over.
