@@ -88,7 +88,7 @@ impl Problem {
             detail: &self.fault.detail,
             code: self.fault.code,
             blame: self.fault.blame,
-            retry: retry_text(self.fault.retry),
+            retry: self.fault.retry.to_string(),
             hint: &self.fault.hint,
             call_id: self.call_id,
         }
@@ -118,15 +118,5 @@ impl IntoResponse for Problem {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         (self.status, headers, body).into_response()
-    }
-}
-
-/// Whether to try again, in one word.
-fn retry_text(retry: Retry) -> String {
-    match retry {
-        Retry::Never => "never".to_owned(),
-        Retry::Safe => "safe".to_owned(),
-        Retry::AfterMs(ms) => format!("after_ms:{ms}"),
-        Retry::OutcomeUnknown => "outcome_unknown".to_owned(),
     }
 }

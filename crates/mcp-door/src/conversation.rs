@@ -9,6 +9,7 @@ use ahash::AHashMap;
 use bytes::Bytes;
 use call::Peer;
 use model::{Caller, Code, Era, Fault, Secret};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use wire::{Envelope, Incoming, Malformed, Meta, Method, Object, RpcCode, version};
 
@@ -39,6 +40,8 @@ pub(crate) struct Conversation {
     /// Under which epoch of the keys, and when, it was last good.
     checked: (AtomicU64, AtomicI64),
     endpoint: Endpoint,
+    /// Places for listen streams.
+    listens: Semaphore,
     pub(crate) outbox: Arc<Outbox>,
     session: Mutex<Option<Arc<Session>>>,
     /// Open modern requests by raw id: what `notifications/cancelled` may name. They are this channel's own.
@@ -58,6 +61,7 @@ impl Conversation {
             key,
             checked: (AtomicU64::new(u64::MAX), AtomicI64::new(0)),
             endpoint,
+            listens: Semaphore::new(LISTENS_MAX),
             outbox: Arc::default(),
             session: Mutex::default(),
             open: Mutex::default(),
@@ -203,15 +207,15 @@ impl Conversation {
     }
 
     async fn listen(&self, who: &Who, id: &Bytes, params: &[u8], token: &CancellationToken) {
-        let listens = Arc::strong_count(&self.outbox);
-        if listens > LISTENS_MAX + 4 {
+        // A place of its own, so that calls under way on the same channel do not count as streams.
+        let Ok(_place) = self.listens.try_acquire() else {
             let reply = Reply::error(
                 RpcCode::INTERNAL,
                 &format!("{LISTENS_MAX} listen streams are already open here [TL-1301]"),
             );
             self.say(reply.message(id));
             return;
-        }
+        };
         match self.door.listen(who, id, params, &self.outbox).await {
             Ok(listening) => {
                 token.cancelled().await;

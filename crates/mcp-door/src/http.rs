@@ -20,7 +20,6 @@ pub(crate) use legacy::take_in;
 
 use crate::Door;
 use crate::endpoint::{Endpoint, Place};
-use crate::rescue;
 
 /// An authenticated HTTP request to an endpoint.
 pub(crate) struct Visit {
@@ -204,7 +203,7 @@ pub(crate) fn refusal(status: StatusCode, fault: &Fault) -> Response<DoorBody> {
         // Outside the range that JSON-RPC reserves: these are refusals of ours, before any message was read.
         _ => RpcCode(i64::from(fault.code.0)),
     };
-    let data = serde_json::json!({ "code": fault.code, "blame": fault.blame, "retry": rescue::retry_text(fault.retry), "hint": fault.hint });
+    let data = serde_json::json!({ "code": fault.code, "blame": fault.blame, "retry": fault.retry.to_string(), "hint": fault.hint });
     json(status, wire::message::error(None, code, &fault.to_string(), Some(data.to_string().as_bytes())))
 }
 

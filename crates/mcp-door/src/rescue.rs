@@ -1,7 +1,7 @@
 //! The one place where a [`Fault`] becomes an MCP answer.
 
 use bytes::Bytes;
-use model::{CallKind, Code, Era, Fault, Retry};
+use model::{CallKind, Code, Era, Fault};
 use wire::{RpcCode, object};
 
 /// What goes back for one request: a result or an error object, raw.
@@ -49,7 +49,7 @@ pub(crate) fn reply(fault: &Fault, kind: Option<CallKind>, era: Era) -> Reply {
     } else {
         fault.to_string()
     };
-    let data = serde_json::json!({ "code": fault.code, "blame": fault.blame, "retry": retry_text(fault.retry), "hint": fault.hint });
+    let data = serde_json::json!({ "code": fault.code, "blame": fault.blame, "retry": fault.retry.to_string(), "hint": fault.hint });
     Reply::Error(code, wire::error::object(code, &message, Some(data.to_string().as_bytes())).into())
 }
 
@@ -67,20 +67,10 @@ fn tool_error(fault: &Fault, era: Era) -> Bytes {
     }
     out.extend_from_slice(b",\"_meta\":{\"io.trunkline/fault\":");
     let fault =
-        serde_json::json!({ "code": fault.code, "blame": fault.blame, "retry": retry_text(fault.retry) });
+        serde_json::json!({ "code": fault.code, "blame": fault.blame, "retry": fault.retry.to_string() });
     out.extend_from_slice(fault.to_string().as_bytes());
     out.extend_from_slice(b"}}");
     out.into()
-}
-
-/// Whether to try again, in one word or a number of milliseconds.
-pub(crate) fn retry_text(retry: Retry) -> String {
-    match retry {
-        Retry::Never => "never".to_owned(),
-        Retry::Safe => "safe".to_owned(),
-        Retry::AfterMs(ms) => format!("after_ms:{ms}"),
-        Retry::OutcomeUnknown => "outcome_unknown".to_owned(),
-    }
 }
 
 #[cfg(test)]

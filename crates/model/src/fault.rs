@@ -31,6 +31,18 @@ pub enum Retry {
     OutcomeUnknown,
 }
 
+/// The one spelling that every door uses: `never`, `safe`, `after_ms:1000`, `outcome_unknown`.
+impl fmt::Display for Retry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Never => f.write_str("never"),
+            Self::Safe => f.write_str("safe"),
+            Self::AfterMs(ms) => write!(f, "after_ms:{ms}"),
+            Self::OutcomeUnknown => f.write_str("outcome_unknown"),
+        }
+    }
+}
+
 /// `TL-nnnn`. Every code has a page in `docs/errors/`, printed by `trunkline explain`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Code(pub u16);
