@@ -8,33 +8,46 @@ use ledger::{CallFilter, SEARCH_MAX};
 use model::{CallOutcome, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::app::App;
 use crate::extract::{Params, limit_of};
+use crate::openapi::schema;
 use crate::rescue::Problem;
 
 const LIMIT_DEFAULT: usize = 100;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CallParams {
     /// Text anywhere in the record: an id, a tool's name, words of a fault.
     search: Option<String>,
+    /// Key of the connection.
     connection: Option<String>,
     /// Tool name, resource URI or prompt name.
     target: Option<String>,
+    /// How it ended.
+    #[param(value_type = Option<schema::CallOutcome>, inline)]
     outcome: Option<CallOutcome>,
     /// Accepted at this moment or later, milliseconds since 1970.
     since: Option<i64>,
+    /// How many.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<usize>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Calls)]
 pub(crate) struct CallsView {
     /// Each as `model::CallRecord` serialises; times in milliseconds since 1970, durations in microseconds.
+    #[schema(value_type = Vec<schema::CallRecord>)]
     calls: Vec<Value>,
 }
 
+/// What was called, newest first
+#[utoipa::path(get, path = "/api/v1/calls", operation_id = "listCalls", tag = "management",
+    params(CallParams), responses((status = OK, description = "The records", body = CallsView)))]
 pub(crate) async fn list_calls(
     State(app): State<Arc<App>>,
     Params(params): Params<CallParams>,

@@ -8,35 +8,50 @@ use axum::extract::State;
 use call::{Mounted, MountedTool};
 use model::{Code, Condition, ConnectionStatus, Era, Fault, Key};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::extract::Segments;
+use crate::openapi::schema;
 use crate::rescue::Problem;
 use crate::{Entry, Source};
 
-#[derive(Serialize)]
+/// What there is, by key.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Connections)]
 pub(crate) struct ConnectionsView {
     connections: Vec<ConnectionView>,
 }
 
 /// A connection or an entry that never became one.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Connection)]
 pub(crate) struct ConnectionView {
     key: String,
+    #[schema(inline, value_type = schema::ConnectionStatus)]
     status: ConnectionStatus,
+    #[schema(inline, value_type = schema::Condition)]
     condition: Condition,
     /// Why it is not well, with a remedy.
+    #[schema(required = true)]
     reason: Option<String>,
     /// The same as a code, where it is a fault.
+    #[schema(required = true, value_type = Option<String>)]
     code: Option<Code>,
+    #[schema(required = true)]
     transport: Option<String>,
+    #[schema(required = true, inline, value_type = Option<schema::Era>)]
     era: Option<Era>,
+    #[schema(required = true)]
     protocol_version: Option<String>,
     /// What the upstream calls itself.
+    #[schema(required = true)]
     server: Option<String>,
+    #[schema(required = true)]
     pid: Option<u32>,
     restarts: u32,
     is_file_managed: bool,
+    #[schema(required = true)]
     source: Option<Source>,
     /// What it offers is remembered from before: it does not answer now.
     is_stale: bool,
@@ -46,7 +61,8 @@ pub(crate) struct ConnectionView {
     open_call_count: usize,
 }
 
-#[derive(Serialize)]
+/// A connection with its tools.
+#[derive(Serialize, ToSchema)]
 pub(crate) struct ConnectionDetail {
     #[serde(flatten)]
     connection: ConnectionView,
@@ -54,8 +70,8 @@ pub(crate) struct ConnectionDetail {
 }
 
 /// A tool of a connection, as its owner has to know it.
-#[derive(Serialize)]
-struct ToolState {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ToolState {
     /// `connection__tool`.
     name: String,
     /// The upstream's own name.
@@ -64,22 +80,33 @@ struct ToolState {
     /// False where the connection's lists leave it out.
     is_offered: bool,
     /// Why its arguments cannot be checked, when they cannot.
+    #[schema(required = true)]
     problem: Option<String>,
 }
 
-#[derive(Serialize)]
+/// What came of trying a connection out.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ConnectionTest)]
 pub(crate) struct TestView {
     is_ok: bool,
     duration_ms: u64,
     /// What went wrong, as problem JSON.
+    #[schema(required = true, value_type = Option<crate::rescue::View>)]
     problem: Option<serde_json::Value>,
     connection: ConnectionView,
 }
 
+/// What is configured and how it stands
+#[utoipa::path(get, path = "/api/v1/connections", operation_id = "listConnections", tag = "management",
+    responses((status = OK, description = "All of them, by key", body = ConnectionsView)))]
 pub(crate) async fn list_connections(State(app): State<Arc<App>>) -> Json<ConnectionsView> {
     Json(ConnectionsView { connections: views(&app).into_values().collect() })
 }
 
+/// One connection with its tools
+#[utoipa::path(get, path = "/api/v1/connections/{key}", operation_id = "showConnection", tag = "management",
+    params(("key" = String, Path, description = "The connection's key.")),
+    responses((status = OK, description = "The connection", body = ConnectionDetail)))]
 pub(crate) async fn show_connection(
     State(app): State<Arc<App>>,
     Segments(key): Segments<String>,
@@ -90,7 +117,12 @@ pub(crate) async fn show_connection(
     Ok(Json(ConnectionDetail { connection, tools }))
 }
 
+/// Connect afresh and say which layer fails
+///
 /// A test that fails is a good answer to the question: 200, with the problem inside.
+#[utoipa::path(post, path = "/api/v1/connections/{key}/test", operation_id = "testConnection", tag = "management",
+    params(("key" = String, Path, description = "The connection's key.")),
+    responses((status = OK, description = "What came of it", body = TestView)))]
 pub(crate) async fn test_connection(
     State(app): State<Arc<App>>,
     Segments(text): Segments<String>,

@@ -40,10 +40,11 @@ pub struct Entry {
 }
 
 /// Where an entry is written.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct Source {
     /// Path of the file.
     pub file: String,
     /// Line in it, from 1.
+    #[schema(required = true)]
     pub line: Option<u32>,
 }

@@ -37,6 +37,20 @@ struct Asked {
     arguments: Bytes,
 }
 
+/// Call a tool
+///
+/// Arguments in, result out. No body counts as `{}`. A name with other characters than letters, digits,
+/// `-`, `.`, `_` and `~` is percent-encoded. What is not there and what the key may not use are both 404.
+/// A tool that asks its caller something cannot be answered here (TL-1601): use MCP.
+#[utoipa::path(post, path = "/call/{connection}/{tool}", operation_id = "call", tag = "call",
+    params(
+        ("connection" = String, Path, description = "The connection's key."),
+        ("tool" = String, Path, description = "The tool's own name."),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
+            description = "A fresh value per call. The same request sent again is answered with what the first one got (header `Idempotency-Replayed: true`) and does not run again; other arguments are 422. Remembered for 24 hours, in the memory of one node."),
+    ),
+    request_body(content = Option<Object>, description = "The arguments."),
+    responses((status = OK, description = "The tool's answer; `is_error` says whether the tool failed.", body = answer::Answer)))]
 pub(crate) async fn call(
     State(app): State<Arc<App>>,
     Signed(caller): Signed,

@@ -33,6 +33,10 @@ pub fn page(code: &str) -> Option<&'static str> {
     PAGES.iter().find(|(known, _)| known.eq_ignore_ascii_case(code)).map(|(_, page)| *page)
 }
 
+/// What an error code means and what to do
+#[utoipa::path(get, path = "/errors/{code}", operation_id = "showErrorPage", tag = "operations",
+    params(("code" = String, Path, description = "For example `TL-1101`.")),
+    responses((status = OK, description = "The page", body = String, content_type = "text/markdown")))]
 pub(crate) async fn show_page(Segments(code): Segments<String>) -> Result<Response, Problem> {
     let page = page(&code).ok_or_else(|| Problem::no_page(&format!("/errors/{code}")))?;
     Ok(([(CONTENT_TYPE, "text/markdown; charset=utf-8")], page).into_response())

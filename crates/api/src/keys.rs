@@ -11,10 +11,12 @@ use model::{Access, Code, Fault, Timestamp};
 use policy::Pattern;
 use serde::{Deserialize, Serialize};
 use store::ApiKeyRow;
+use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::body;
 use crate::extract::{Segments, Signed};
+use crate::openapi::schema;
 use crate::rescue::Problem;
 
 /// How long a rotated key goes on working when nothing else is asked: a day.
@@ -22,25 +24,39 @@ const OVERLAP_MS: u32 = 24 * 60 * 60 * 1000;
 /// And at most: 30 days.
 const OVERLAP_MS_MAX: u32 = 30 * OVERLAP_MS;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ApiKeys)]
 pub(crate) struct KeysView {
     keys: Vec<KeyView>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ApiKey)]
 pub(crate) struct KeyView {
+    /// `key_...`
+    #[schema(value_type = String)]
     id: ApiKeyId,
     name: String,
     /// The first characters of the key, to recognise it by.
     prefix: String,
+    #[schema(value_type = schema::Access)]
     access: Access,
+    /// Milliseconds since 1970, UTC.
+    #[schema(value_type = i64)]
     created_at: Timestamp,
+    /// Milliseconds since 1970, UTC.
+    #[schema(required = true, value_type = Option<i64>)]
     expires_at: Option<Timestamp>,
+    /// Milliseconds since 1970, UTC.
+    #[schema(required = true, value_type = Option<i64>)]
     last_used_at: Option<Timestamp>,
+    /// Milliseconds since 1970, UTC.
+    #[schema(required = true, value_type = Option<i64>)]
     revoked_at: Option<Timestamp>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = MadeApiKey)]
 pub(crate) struct MadeKeyView {
     /// The key itself: shown once.
     key: String,
@@ -48,17 +64,22 @@ pub(crate) struct MadeKeyView {
     view: KeyView,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = NewApiKey)]
 #[serde(deny_unknown_fields)]
-struct NewKeyBody {
+pub(crate) struct NewKeyBody {
+    #[schema(min_length = 1, max_length = 100)]
     name: String,
     access: AccessBody,
+    /// Milliseconds since 1970, UTC; never when left out.
+    #[schema(value_type = Option<i64>)]
     expires_at: Option<Timestamp>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = NewAccess)]
 #[serde(deny_unknown_fields)]
-struct AccessBody {
+pub(crate) struct AccessBody {
     allow: Vec<String>,
     #[serde(default)]
     deny: Vec<String>,
@@ -66,12 +87,18 @@ struct AccessBody {
     manage: bool,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = ApiKeyRotation)]
 #[serde(deny_unknown_fields)]
-struct RotationBody {
+pub(crate) struct RotationBody {
+    /// How long the old key goes on working: a day unless said.
+    #[schema(maximum = 2_592_000_000_u32)]
     overlap_ms: Option<u32>,
 }
 
+/// The API keys, those in use first
+#[utoipa::path(get, path = "/api/v1/keys", operation_id = "listKeys", tag = "management",
+    responses((status = OK, description = "The keys, without their text", body = KeysView)))]
 pub(crate) async fn list_keys(
     State(app): State<Arc<App>>,
     Signed(caller): Signed,
@@ -80,6 +107,12 @@ pub(crate) async fn list_keys(
     Ok(Json(KeysView { keys: rows.into_iter().map(view).collect() }))
 }
 
+/// Make an API key
+///
+/// Its text is in this answer and nowhere else.
+#[utoipa::path(post, path = "/api/v1/keys", operation_id = "createKey", tag = "management",
+    request_body = NewKeyBody,
+    responses((status = CREATED, description = "Made", body = MadeKeyView)))]
 pub(crate) async fn create_key(
     State(app): State<Arc<App>>,
     Signed(caller): Signed,
@@ -103,6 +136,11 @@ pub(crate) async fn create_key(
     Ok((StatusCode::CREATED, Json(made_view(made))))
 }
 
+/// Put a new key in the place of one
+#[utoipa::path(post, path = "/api/v1/keys/{id}/rotate", operation_id = "rotateKey", tag = "management",
+    params(("id" = String, Path, description = "`key_...`")),
+    request_body = Option<RotationBody>,
+    responses((status = CREATED, description = "Made; name, access and expiry are the old key's", body = MadeKeyView)))]
 pub(crate) async fn rotate_key(
     State(app): State<Arc<App>>,
     Signed(caller): Signed,
@@ -120,6 +158,10 @@ pub(crate) async fn rotate_key(
     Ok((StatusCode::CREATED, Json(made_view(made))))
 }
 
+/// Revoke an API key
+#[utoipa::path(delete, path = "/api/v1/keys/{id}", operation_id = "revokeKey", tag = "management",
+    params(("id" = String, Path, description = "`key_...`")),
+    responses((status = NO_CONTENT, description = "The next request with it is refused.")))]
 pub(crate) async fn revoke_key(
     State(app): State<Arc<App>>,
     Signed(caller): Signed,

@@ -20,16 +20,25 @@ pub(crate) struct Problem {
     challenge: Option<&'static str>,
 }
 
-#[derive(serde::Serialize)]
-struct View<'a> {
+/// What went wrong, whose fault it is and what to do (RFC 9457).
+#[derive(serde::Serialize, utoipa::ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct View<'a> {
+    /// Path of the page about the error.
     r#type: String,
     title: &'static str,
     status: u16,
     detail: &'a str,
+    #[schema(value_type = String, pattern = "^TL-[0-9]{4}$")]
     code: Code,
+    #[schema(inline, value_type = crate::openapi::schema::Blame)]
     blame: Blame,
+    #[schema(pattern = "^(never|safe|after_ms:[0-9]+|outcome_unknown)$")]
     retry: String,
+    /// What to do; may be empty.
     hint: &'a str,
+    /// The call it happened in, if there was one.
+    #[schema(required = true, value_type = Option<String>)]
     call_id: Option<CallId>,
 }
 

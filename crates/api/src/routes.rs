@@ -1,14 +1,19 @@
-//! The one table of what is served: method, path, what it needs, and its handler. The router, the
-//! authorization, the OpenAPI document's check and the tests all read it.
+//! The one table of what is served: what each operation needs, and its handler. Method and path stand at
+//! the handler (`#[utoipa::path]`). The router, the authorization, the OpenAPI document and the tests all
+//! read this table.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{MethodRouter, delete, get, post};
+use axum::routing::MethodRouter;
 use http::{Method, StatusCode};
 use model::{Code, Fault};
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::schema::Schema;
+use utoipa::openapi::{Paths, RefOr};
+use utoipa_axum::routes;
 
 use crate::app::{App, Parts};
 use crate::rescue::Problem;
@@ -32,50 +37,78 @@ pub struct Route {
     /// The method.
     pub method: Method,
     /// The path, with `{parameters}`.
-    pub path: &'static str,
+    pub path: String,
     /// What it needs.
     pub needs: Needs,
-    handler: fn() -> MethodRouter<Arc<App>>,
+    /// What the OpenAPI document says of it.
+    pub(crate) operation: Operation,
+    /// The schemas that it refers to, by name.
+    pub(crate) schemas: Vec<(String, RefOr<Schema>)>,
+    handler: MethodRouter<Arc<App>>,
 }
 
-const fn route(
-    method: Method,
-    path: &'static str,
-    needs: Needs,
-    handler: fn() -> MethodRouter<Arc<App>>,
-) -> Route {
-    Route { method, path, needs, handler }
-}
+/// What `utoipa_axum::routes!` makes of a handler.
+type Described = (Vec<(String, RefOr<Schema>)>, Paths, MethodRouter<Arc<App>>);
 
 /// Everything that is served.
 #[rustfmt::skip]
-pub static ROUTES: &[Route] = &[
-    route(Method::GET,    "/health",                         Needs::Nothing, || get(operations::show_health)),
-    route(Method::GET,    "/ready",                          Needs::Nothing, || get(operations::show_ready)),
-    route(Method::GET,    "/metrics",                        Needs::Metrics, || get(operations::show_metrics)),
-    route(Method::GET,    "/errors/{code}",                  Needs::Nothing, || get(errors::show_page)),
-    route(Method::POST,   "/call/{connection}/{tool}",       Needs::Key,     || post(door::call)),
-    route(Method::GET,    "/openapi.json",                   Needs::Key,     || get(openapi::show)),
-    route(Method::GET,    "/api/v1/openapi.json",            Needs::Key,     || get(openapi::show)),
-    route(Method::GET,    "/api/v1/tools",                   Needs::Key,     || get(tools::list_tools)),
-    route(Method::GET,    "/api/v1/status",                  Needs::Manage,  || get(status::show_status)),
-    route(Method::GET,    "/api/v1/connections",             Needs::Manage,  || get(connections::list_connections)),
-    route(Method::GET,    "/api/v1/connections/{key}",       Needs::Manage,  || get(connections::show_connection)),
-    route(Method::POST,   "/api/v1/connections/{key}/test",  Needs::Manage,  || post(connections::test_connection)),
-    route(Method::GET,    "/api/v1/calls",                   Needs::Manage,  || get(calls::list_calls)),
-    route(Method::GET,    "/api/v1/keys",                    Needs::Manage,  || get(keys::list_keys)),
-    route(Method::POST,   "/api/v1/keys",                    Needs::Manage,  || post(keys::create_key)),
-    route(Method::POST,   "/api/v1/keys/{id}/rotate",        Needs::Manage,  || post(keys::rotate_key)),
-    route(Method::DELETE, "/api/v1/keys/{id}",               Needs::Manage,  || delete(keys::revoke_key)),
-];
+pub static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
+    use Needs::{Key, Manage, Metrics, Nothing};
+    let table: Vec<(Needs, Described)> = vec![
+        (Nothing, routes!(operations::show_health)),
+        (Nothing, routes!(operations::show_ready)),
+        (Metrics, routes!(operations::show_metrics)),
+        (Nothing, routes!(errors::show_page)),
+        (Key,     routes!(door::call)),
+        (Key,     routes!(openapi::show)),
+        (Key,     routes!(openapi::show_v1)),
+        (Key,     routes!(tools::list_tools)),
+        (Manage,  routes!(status::show_status)),
+        (Manage,  routes!(connections::list_connections)),
+        (Manage,  routes!(connections::show_connection)),
+        (Manage,  routes!(connections::test_connection)),
+        (Manage,  routes!(calls::list_calls)),
+        (Manage,  routes!(keys::list_keys)),
+        (Manage,  routes!(keys::create_key)),
+        (Manage,  routes!(keys::rotate_key)),
+        (Manage,  routes!(keys::revoke_key)),
+    ];
+    table.into_iter().flat_map(|(needs, described)| rows(needs, described)).collect()
+});
+
+/// One row per operation; a handler has one.
+fn rows(needs: Needs, (schemas, paths, handler): Described) -> impl Iterator<Item = Route> {
+    paths.paths.into_iter().flat_map(move |(path, item)| {
+        let (schemas, handler) = (schemas.clone(), handler.clone());
+        operations_of(item).into_iter().map(move |(method, operation)| Route {
+            method,
+            path: path.clone(),
+            needs,
+            operation,
+            schemas: schemas.clone(),
+            handler: handler.clone(),
+        })
+    })
+}
+
+fn operations_of(item: PathItem) -> Vec<(Method, Operation)> {
+    let all = [
+        (Method::GET, item.get),
+        (Method::POST, item.post),
+        (Method::PUT, item.put),
+        (Method::PATCH, item.patch),
+        (Method::DELETE, item.delete),
+    ];
+    all.into_iter().filter_map(|(method, operation)| Some((method, operation?))).collect()
+}
 
 /// The router: guards, authorization and handlers. Whatever is not in the table is a 404 problem.
 pub fn router(parts: Parts) -> Router {
     let app = Arc::new(App::new(parts));
     let mut router = Router::new();
-    for route in ROUTES {
+    for route in ROUTES.iter() {
         let authorize = from_fn_with_state((Arc::clone(&app), route.needs), guard::authorize);
-        router = router.route(route.path, (route.handler)().route_layer(authorize));
+        router = router.route(&route.path, route.handler.clone().route_layer(authorize));
     }
     router
         .method_not_allowed_fallback(refuse_method)

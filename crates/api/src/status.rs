@@ -6,13 +6,18 @@ use axum::Json;
 use axum::extract::State;
 use model::{Condition, Timestamp};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::connections;
 
-#[derive(Serialize)]
+/// How the hub stands.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Status)]
 pub(crate) struct StatusView {
     version: String,
+    /// Milliseconds since 1970, UTC.
+    #[schema(value_type = i64)]
     started_at: Timestamp,
     uptime_ms: i64,
     listen: String,
@@ -28,7 +33,8 @@ pub(crate) struct StatusView {
 }
 
 /// How many connections there are of each kind.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = ConnectionCounts)]
 pub(crate) struct Counts {
     /// Answering, even if from memory.
     pub(crate) up: usize,
@@ -38,6 +44,9 @@ pub(crate) struct Counts {
     pub(crate) down: usize,
 }
 
+/// How the hub stands
+#[utoipa::path(get, path = "/api/v1/status", operation_id = "showStatus", tag = "management",
+    responses((status = OK, description = "The status", body = StatusView)))]
 pub(crate) async fn show_status(State(app): State<Arc<App>>) -> Json<StatusView> {
     let parts = &app.parts;
     let snapshot = parts.pipeline.snapshot();

@@ -7,6 +7,7 @@ use axum::extract::State;
 use call::MountedTool;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::app::App;
 use crate::extract::{Params, Signed, limit_of};
@@ -16,24 +17,33 @@ use crate::rescue::Problem;
 const LIMIT_MAX: usize = 1_000;
 const LIMIT_DEFAULT: usize = 100;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ToolFilter {
     /// Words that all stand in the name or the description, in any case.
     search: Option<String>,
+    /// How many.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<usize>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
 }
 
-#[derive(Serialize)]
+/// One page.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Tools)]
 pub(crate) struct ToolsView {
     tools: Vec<ToolView>,
+    /// `cursor` of the next page; null on the last.
+    #[schema(required = true)]
     next_cursor: Option<String>,
 }
 
-#[derive(Serialize)]
-struct ToolView {
+/// A tool that the key may use.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Tool)]
+pub(crate) struct ToolView {
     /// `connection__tool`.
     name: String,
     connection: String,
@@ -41,15 +51,21 @@ struct ToolView {
     tool: String,
     description: String,
     /// As the upstream wrote it.
+    #[schema(required = true, value_type = Option<Object>)]
     input_schema: Option<Box<RawValue>>,
+    #[schema(required = true, value_type = Option<Object>)]
     output_schema: Option<Box<RawValue>>,
     /// The upstream's claims; nobody has checked them.
     claims_read_only: bool,
     claims_idempotent: bool,
     /// Why its arguments cannot be checked, when they cannot.
+    #[schema(required = true)]
     problem: Option<String>,
 }
 
+/// The tools that the key may use, by name
+#[utoipa::path(get, path = "/api/v1/tools", operation_id = "listTools", tag = "tools",
+    params(ToolFilter), responses((status = OK, description = "A page", body = ToolsView)))]
 pub(crate) async fn list_tools(
     State(app): State<Arc<App>>,
     Signed(caller): Signed,

@@ -11,11 +11,20 @@ use model::{Code, Fault};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::openapi::schema;
+
 /// The members of the answer.
-#[derive(Serialize)]
-struct Answer<'a> {
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = CallAnswer)]
+pub(crate) struct Answer<'a> {
+    /// `call_...`, as in the records.
+    #[schema(value_type = String)]
     call_id: CallId,
+    /// The structured content, when the tool gave one; else of a single text the JSON object or array in
+    /// it, or the text; else the content array; null for nothing.
+    #[schema(value_type = schema::Json, inline)]
     result: &'a RawValue,
+    /// The tool says that it failed.
     is_error: bool,
     /// No stage shortens results: what is larger than `limits.result_bytes` is an error.
     truncated: bool,

@@ -17,9 +17,9 @@ fn example(path: &str) -> String {
 #[tokio::test]
 async fn without_a_key_only_the_open_routes_answer() {
     let hub = hub().await;
-    for route in ROUTES {
+    for route in ROUTES.iter() {
         for key in [None, Some("trk_wrong"), Some("")] {
-            let mut ask = hub.ask(route.method.clone(), &example(route.path));
+            let mut ask = hub.ask(route.method.clone(), &example(&route.path));
             if let Some(key) = key {
                 ask = ask.key(key);
             }
@@ -40,8 +40,8 @@ async fn without_a_key_only_the_open_routes_answer() {
 async fn a_key_without_manage_reaches_no_management_route_and_changes_nothing() {
     let hub = hub().await;
     let key = hub.key(only(&["*"])).await;
-    for route in ROUTES {
-        let answer = hub.ask(route.method.clone(), &example(route.path)).key(&key).send().await;
+    for route in ROUTES.iter() {
+        let answer = hub.ask(route.method.clone(), &example(&route.path)).key(&key).send().await;
         match route.needs {
             Needs::Manage | Needs::Metrics => answer.is_problem(403, "TL-1002"),
             Needs::Nothing | Needs::Key => assert_eq!(answer.status, 200, "{} {}", route.path, answer.text),

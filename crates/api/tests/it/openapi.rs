@@ -26,7 +26,7 @@ async fn what_is_documented_is_what_is_served() {
     let hub = hub().await;
     let nothing = hub.key(only(&[])).await;
     let served: BTreeSet<(String, String)> =
-        ROUTES.iter().map(|route| (route.method.to_string(), route.path.to_owned())).collect();
+        ROUTES.iter().map(|route| (route.method.to_string(), route.path.clone())).collect();
     assert_eq!(served.len(), ROUTES.len(), "no route stands in the table twice");
     assert_eq!(documented(&document(&hub, &nothing).await), served);
 }
@@ -81,16 +81,61 @@ async fn references_lead_somewhere_and_operations_have_names_of_their_own() {
     assert_eq!(document["servers"][0]["url"], "https://hub.example.com");
 }
 
-/// The members of an answer are those its schema requires, no more and no fewer.
+/// Validates an answer against the schema that the document has for it.
+fn fits(document: &Value, method: &str, path: &str, status: &str, answer: &Value) {
+    let responses = &document["paths"][path][method]["responses"];
+    let content = &responses[status]["content"]["application/json"]["schema"];
+    assert!(content.is_object(), "{method} {path} {status} has a schema: {responses}");
+    let mut schema = content.clone();
+    schema["components"] = document["components"].clone();
+    let validator = jsonschema::draft202012::new(&schema).unwrap();
+    let errors: Vec<_> = validator.iter_errors(answer).map(|error| error.to_string()).collect();
+    assert!(errors.is_empty(), "{method} {path}: {errors:?}\n{answer:#}");
+}
+
+/// What the schema of an answer requires and has: nothing in an answer is left undescribed.
+fn described(document: &Value, schema: &str) -> BTreeSet<String> {
+    let schema = &document["components"]["schemas"][schema];
+    let required =
+        schema["required"].as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned());
+    let required: BTreeSet<String> = required.collect();
+    let properties: BTreeSet<String> = schema["properties"].as_object().unwrap().keys().cloned().collect();
+    assert_eq!(required, properties, "answers say null, they do not leave out");
+    required
+}
+
 #[tokio::test]
-async fn answers_have_the_members_that_their_schemas_promise() {
+async fn answers_are_what_their_schemas_promise() {
     let hub = hub().await;
     let document = document(&hub, &hub.root).await;
     hub.post("/call/files/text", "{}").await;
-    let of = |schema: &str| {
-        let required = document["components"]["schemas"][schema]["required"].as_array().unwrap().clone();
-        required.into_iter().map(|name| name.as_str().unwrap().to_owned()).collect::<BTreeSet<_>>()
-    };
+    for (path, template) in [
+        ("/health", "/health"),
+        ("/ready", "/ready"),
+        ("/api/v1/status", "/api/v1/status"),
+        ("/api/v1/connections", "/api/v1/connections"),
+        ("/api/v1/connections/files", "/api/v1/connections/{key}"),
+        ("/api/v1/tools", "/api/v1/tools"),
+        ("/api/v1/keys", "/api/v1/keys"),
+        ("/api/v1/calls", "/api/v1/calls"),
+        ("/openapi.json", "/openapi.json"),
+    ] {
+        fits(&document, "get", template, "200", &hub.get(path).await.json);
+    }
+    let made = hub.post("/api/v1/keys", r#"{"name":"n","access":{"allow":["*"]}}"#).await;
+    fits(&document, "post", "/api/v1/keys", "201", &made.json);
+    let called = hub.post("/call/files/text", "{}").await;
+    fits(&document, "post", "/call/{connection}/{tool}", "200", &called.json);
+    let tested = hub.post("/api/v1/connections/files/test", "").await;
+    fits(&document, "post", "/api/v1/connections/{key}/test", "200", &tested.json);
+}
+
+#[tokio::test]
+async fn answers_have_the_members_that_their_schemas_name() {
+    let hub = hub().await;
+    let document = document(&hub, &hub.root).await;
+    hub.post("/call/files/text", "{}").await;
+    let of = |schema: &str| described(&document, schema);
     let has = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
     assert_eq!(has(&hub.get("/api/v1/status").await.json), of("Status"));
     assert_eq!(has(&hub.get("/ready").await.json), of("Readiness"));
@@ -101,4 +146,15 @@ async fn answers_have_the_members_that_their_schemas_promise() {
     assert_eq!(has(&hub.get("/api/v1/calls").await.json["calls"][0]), of("CallRecord"));
     assert_eq!(has(&hub.get("/nowhere").await.json), of("Problem"));
     assert_eq!(has(&hub.post("/call/files/text", "{}").await.json), of("CallAnswer"));
+}
+
+#[tokio::test]
+async fn only_open_routes_are_documented_as_open() {
+    let hub = hub().await;
+    let document = document(&hub, &hub.root).await;
+    for route in ROUTES.iter() {
+        let operation = &document["paths"][&route.path][route.method.as_str().to_lowercase()];
+        let is_open = operation["security"] == json!([]);
+        assert_eq!(is_open, route.needs == api::routes::Needs::Nothing, "{} {}", route.method, route.path);
+    }
 }

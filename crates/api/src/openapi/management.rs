@@ -1,0 +1,79 @@
+//! The management half of the OpenAPI document, made from the route table once: what an operation needs
+//! decides its `security`, and every operation can end in a problem.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Value, json};
+use utoipa::PartialSchema;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::SecurityRequirement;
+
+use super::schema;
+use crate::rescue::View;
+use crate::routes::{Needs, ROUTES};
+
+/// Parts of the document that are the same for every caller.
+pub(super) struct Management {
+    pub(super) tags: Box<RawValue>,
+    /// Path items, in the order of the table.
+    pub(super) paths: Vec<(String, Box<RawValue>)>,
+    pub(super) components: Box<RawValue>,
+}
+
+/// `None` would be a mistake of ours: a schema that is not JSON.
+pub(super) static MANAGEMENT: LazyLock<Option<Management>> = LazyLock::new(|| make().ok());
+
+fn make() -> Result<Management, serde_json::Error> {
+    let mut order: Vec<&str> = Vec::new();
+    let mut items: BTreeMap<&str, BTreeMap<String, Operation>> = BTreeMap::new();
+    let mut schemas = BTreeMap::from([("Problem".to_owned(), serde_json::to_value(View::schema())?)]);
+    for route in ROUTES.iter() {
+        for (name, schema) in &route.schemas {
+            schemas.insert(name.clone(), serde_json::to_value(schema)?);
+        }
+        let mut operation = route.operation.clone();
+        if route.needs == Needs::Nothing {
+            operation.security = Some(Vec::<SecurityRequirement>::new());
+        }
+        if !items.contains_key(route.path.as_str()) {
+            order.push(&route.path);
+        }
+        items.entry(&route.path).or_default().insert(route.method.as_str().to_lowercase(), operation);
+    }
+    let paths = order.into_iter().map(|path| {
+        let mut item = serde_json::to_value(items.get(path))?;
+        for operation in item.as_object_mut().into_iter().flat_map(serde_json::Map::values_mut) {
+            if let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) {
+                responses.insert("default".to_owned(), json!({ "$ref": "#/components/responses/Problem" }));
+            }
+        }
+        Ok((path.to_owned(), to_raw_value(&item)?))
+    });
+    Ok(Management {
+        paths: paths.collect::<Result<_, serde_json::Error>>()?,
+        tags: to_raw_value(&json!([
+            { "name": "call", "description": "Tools" },
+            { "name": "tools", "description": "What there is to call" },
+            { "name": "management", "description": "Needs a key with `manage`" },
+            { "name": "operations", "description": "For whoever runs the hub" },
+        ]))?,
+        components: to_raw_value(&json!({
+            "securitySchemes": {
+                "bearer": { "type": "http", "scheme": "bearer" },
+                "api_key": { "type": "apiKey", "in": "header", "name": "X-Api-Key" },
+            },
+            "parameters": { "IdempotencyKey": schema::idempotency_key() },
+            "responses": {
+                "Problem": {
+                    "description": "What went wrong, whose fault it is and what to do",
+                    "content": {
+                        "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } },
+                    },
+                },
+            },
+            "schemas": schemas,
+        }))?,
+    })
+}
