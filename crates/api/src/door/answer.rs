@@ -11,8 +11,6 @@ use model::{Code, Fault};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::openapi::schema;
-
 /// The members of the answer.
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = CallAnswer)]
@@ -22,7 +20,7 @@ pub(crate) struct Answer<'a> {
     call_id: CallId,
     /// The structured content, when the tool gave one; else of a single text the JSON object or array in
     /// it, or the text; else the content array; null for nothing.
-    #[schema(value_type = schema::Json, inline)]
+    #[schema(value_type = serde_json::Value)]
     result: &'a RawValue,
     /// The tool says that it failed.
     is_error: bool,

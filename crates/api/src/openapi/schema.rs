@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::openapi::{RefOr, Required};
 use utoipa::{PartialSchema, ToSchema};
 
@@ -107,21 +107,6 @@ pub(crate) struct Access {
     deny: Vec<String>,
     /// May use the management API.
     manage: bool,
-}
-
-/// Any JSON value.
-pub(crate) enum Json {}
-
-impl PartialSchema for Json {
-    fn schema() -> RefOr<Schema> {
-        ObjectBuilder::new().schema_type(SchemaType::AnyValue).into()
-    }
-}
-
-impl ToSchema for Json {
-    fn name() -> Cow<'static, str> {
-        Cow::Borrowed("Json")
-    }
 }
 
 /// The parameter `Idempotency-Key`, which every write understands.
