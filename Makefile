@@ -1,5 +1,5 @@
 # The commands of this house. Each target is one script or one cargo call; nothing is decided here.
-.PHONY: run test check bench conformance build soak chaos clean
+.PHONY: run test check bench conformance schemathesis build soak chaos clean
 
 # Set up what is missing, build quickly, start on the embedded default. Options: make run ARGS="--listen 127.0.0.1:5000"
 run:
@@ -20,6 +20,10 @@ bench:
 # One line per requirement set and cell; fails when something outside the baselines fails.
 conformance:
 	@scripts/conformance.sh
+
+# The hub against its own OpenAPI document.
+schemathesis:
+	@scripts/schemathesis.sh
 
 # The release binary: target/release/trunkline
 build:

@@ -24,5 +24,7 @@ fi
 
 say "conformance"
 target/debug/conformance || failed="$failed conformance"
+say "the OpenAPI document against the running hub"
+scripts/schemathesis.sh || failed="$failed schemathesis"
 [ -z "$failed" ] || die "failed:$failed"
 say "all tests passed"

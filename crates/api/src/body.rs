@@ -7,7 +7,8 @@ use http::{HeaderMap, StatusCode};
 use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use model::{Code, Fault};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::rescue::Problem;
@@ -73,4 +74,53 @@ fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
     let fault = Fault::new(Code::UNSUPPORTED, format!("the body's type `{essence}` is not served"))
         .with_hint("send `Content-Type: application/json`");
     Err(Problem::from(fault).with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE))
+}
+
+/// A whole number, however it is written: to JSON Schema `3.0` is an integer.
+///
+/// # Errors
+/// A fraction, another type, or a number that does not fit `T`.
+pub(crate) fn whole<'de, T: TryFrom<i64>, D: Deserializer<'de>>(source: D) -> Result<Option<T>, D::Error> {
+    let Some(number) = Option::<serde_json::Number>::deserialize(source)? else { return Ok(None) };
+    // Every integer of up to 2^53 stands exactly in a double; what is larger is no length of time.
+    let exact = number.as_i64().or_else(|| number.as_f64().and_then(exactly));
+    let value = exact.and_then(|value| T::try_from(value).ok());
+    value
+        .map(Some)
+        .ok_or_else(|| D::Error::custom(format!("`{number}` is not a whole number that fits here")))
+}
+
+fn exactly(value: f64) -> Option<i64> {
+    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "no fraction, and within what a double holds exactly"
+    )]
+    (value.fract() == 0.0 && value.abs() <= EXACT_MAX).then_some(value as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    #[derive(Deserialize)]
+    struct Body {
+        #[serde(default, deserialize_with = "super::whole")]
+        n: Option<u32>,
+    }
+
+    fn read(text: &str) -> Result<Option<u32>, String> {
+        serde_json::from_str::<Body>(text).map(|body| body.n).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn whole_numbers_may_be_written_as_fractions_and_fractions_may_not() {
+        assert_eq!(read(r#"{"n":3}"#), Ok(Some(3)));
+        assert_eq!(read(r#"{"n":3.0}"#), Ok(Some(3)));
+        assert_eq!(read(r#"{"n":3e2}"#), Ok(Some(300)));
+        assert_eq!((read(r#"{"n":null}"#), read("{}")), (Ok(None), Ok(None)));
+        for bad in ["3.5", "-1", "4294967296", "1e300", "\"3\"", "true"] {
+            assert!(read(&format!("{{\"n\":{bad}}}")).is_err(), "{bad}");
+        }
+    }
 }

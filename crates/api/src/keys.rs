@@ -73,7 +73,8 @@ pub(crate) struct NewKeyBody {
     access: AccessBody,
     /// Milliseconds since 1970, UTC; never when left out.
     #[schema(value_type = Option<i64>)]
-    expires_at: Option<Timestamp>,
+    #[serde(default, deserialize_with = "body::whole")]
+    expires_at: Option<i64>,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -93,6 +94,7 @@ pub(crate) struct AccessBody {
 pub(crate) struct RotationBody {
     /// How long the old key goes on working: a day unless said.
     #[schema(maximum = 2_592_000_000_u32)]
+    #[serde(default, deserialize_with = "body::whole")]
     overlap_ms: Option<u32>,
 }
 
@@ -123,15 +125,12 @@ pub(crate) async fn create_key(
     for pattern in allow.iter().chain(&deny) {
         Pattern::compile(pattern).map_err(|error| unfit(format!("access: {error}")))?;
     }
-    if new.expires_at.is_some_and(|at| at <= app.parts.clock.now()) {
+    let expires_at = new.expires_at.map(Timestamp);
+    if expires_at.is_some_and(|at| at <= app.parts.clock.now()) {
         return Err(unfit("expires_at: lies in the past; it is milliseconds since 1970, UTC"));
     }
-    let new = NewKey {
-        owner: caller.owner,
-        name: new.name,
-        access: Access { allow, deny, manage },
-        expires_at: new.expires_at,
-    };
+    let new =
+        NewKey { owner: caller.owner, name: new.name, access: Access { allow, deny, manage }, expires_at };
     let made = app.parts.identity.make_key(new).await.map_err(refused)?;
     Ok((StatusCode::CREATED, Json(made_view(made))))
 }

@@ -94,6 +94,8 @@ codes! {
     STALE_STATE = 1205, 404, "Unknown or expired state";
     /// An `Idempotency-Key` that was used already, for something else or with an answer that is gone.
     KEY_REUSED = 1206, 422, "Idempotency key used before";
+    /// What is asked for does not go with how things stand now.
+    CONFLICT = 1207, 409, "At odds with the present state";
     /// Too many calls at once.
     BUSY = 1301, 429, "Too many calls at once";
     /// Did not answer in time.

@@ -101,7 +101,7 @@ impl StoreError {
         let detail = format!("{self}{source}");
         match self {
             Self::Missing { .. } => Fault::new(Code::NOT_FOUND, detail),
-            Self::Conflict { .. } => Fault::new(Code::BAD_MESSAGE, detail)
+            Self::Conflict { .. } => Fault::new(Code::CONFLICT, detail)
                 .with_hint("look at the present state, then decide again"),
             Self::TooLarge { .. } => Fault::new(Code::TOO_LARGE, detail),
             Self::Busy => Fault::new(Code::BUSY, detail),

@@ -45,6 +45,10 @@ fn make() -> Result<Management, serde_json::Error> {
     let paths = order.into_iter().map(|path| {
         let mut item = serde_json::to_value(items.get(path))?;
         for operation in item.as_object_mut().into_iter().flat_map(serde_json::Map::values_mut) {
+            // A body that may be left out is not one that may be `null`, which is how it is described.
+            if let Some(schema) = operation.pointer_mut("/requestBody/content/application~1json/schema") {
+                take_null_out(schema);
+            }
             if let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) {
                 responses.insert("default".to_owned(), json!({ "$ref": "#/components/responses/Problem" }));
             }
@@ -76,4 +80,14 @@ fn make() -> Result<Management, serde_json::Error> {
             "schemas": schemas,
         }))?,
     })
+}
+
+/// Of `T or null` leaves `T`.
+fn take_null_out(schema: &mut Value) {
+    let is_null = |one: &Value| one == "null" || one.get("type").is_some_and(|kind| kind == "null");
+    if let Some(one_of) = schema.get_mut("oneOf").and_then(Value::as_array_mut) {
+        one_of.retain(|one| !is_null(one));
+    } else if let Some(types) = schema.get_mut("type").and_then(Value::as_array_mut) {
+        types.retain(|one| !is_null(one));
+    }
 }

@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# `make schemathesis`: plays the hub's own OpenAPI document against it, with a real upstream behind it, and
+# fails on every answer that the document does not promise.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/test-env.sh
+. scripts/test-env.sh
+
+install_schemathesis() {
+  say "installing Schemathesis"
+  python3 -m venv "$1"
+  "$1/bin/pip" install --quiet --disable-pip-version-check -r "$TRUNKLINE_ROOT/tests/tools/schemathesis/requirements.txt"
+}
+
+schemathesis="$(install_once schemathesis tests/tools/schemathesis/requirements.txt -- install_schemathesis)/bin/schemathesis"
+cargo build --locked -p trunkline -p testkit --bins
+
+scene="$(mktemp -d "${TMPDIR:-/tmp}/trunkline-schemathesis.XXXXXX")"
+hub=""
+stop() {
+  if [ -n "$hub" ]; then
+    kill "$hub" 2>/dev/null || true
+    wait "$hub" 2>/dev/null || true
+  fi
+  rm -rf "$scene"
+}
+trap stop EXIT
+
+cat >"$scene/trunkline.yaml" <<YAML
+integrations:
+  fixture:
+    type: mcp
+    protocol: stdio
+    command: $PWD/target/debug/mcp-fixture
+    args: [--stdio]
+YAML
+target/debug/trunkline serve --config "$scene/trunkline.yaml" --data "$scene/data" --listen 127.0.0.1:0 --json \
+  >"$scene/ready" 2>"$scene/log" &
+hub=$!
+for _ in $(seq 1 150); do
+  [ ! -s "$scene/ready" ] || break
+  kill -0 "$hub" 2>/dev/null || { cat "$scene/log" >&2; die "the hub did not start"; }
+  sleep 0.2
+done
+read -r url TRUNKLINE_KEY < <(head -n1 "$scene/ready" |
+  python3 -c 'import json, sys; r = json.load(sys.stdin); print("http://" + r["listen"], r["first_key"])')
+export TRUNKLINE_KEY
+
+# The key that the run itself uses must outlive it.
+(cd "$scene" && "$schemathesis" --config-file "$TRUNKLINE_ROOT/tests/tools/schemathesis/schemathesis.toml" \
+  run "$url/openapi.json" --exclude-path-regex '^/call/fixture/' --no-color)
