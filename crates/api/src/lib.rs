@@ -12,6 +12,7 @@ mod body;
 mod calls;
 mod connections;
 mod directory;
+mod docs;
 mod door;
 mod errors;
 mod extract;

@@ -17,7 +17,7 @@ use utoipa_axum::routes;
 
 use crate::app::{App, Parts};
 use crate::rescue::Problem;
-use crate::{calls, connections, door, errors, guard, keys, openapi, operations, status, tools};
+use crate::{calls, connections, docs, door, errors, guard, keys, openapi, operations, status, tools};
 
 /// What a caller has to have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +59,9 @@ pub static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
         (Nothing, routes!(operations::show_ready)),
         (Metrics, routes!(operations::show_metrics)),
         (Nothing, routes!(errors::show_page)),
+        (Nothing, routes!(docs::show_page)),
+        (Nothing, routes!(docs::show_script)),
+        (Nothing, routes!(docs::show_style)),
         (Key,     routes!(door::call)),
         (Key,     routes!(openapi::show)),
         (Key,     routes!(openapi::show_v1)),

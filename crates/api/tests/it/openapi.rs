@@ -158,3 +158,25 @@ async fn only_open_routes_are_documented_as_open() {
         assert_eq!(is_open, route.needs == api::routes::Needs::Nothing, "{} {}", route.method, route.path);
     }
 }
+
+#[tokio::test]
+async fn the_documentation_page_takes_nothing_from_elsewhere_and_cannot_be_framed() {
+    let hub = hub().await;
+    let page = hub.ask(Method::GET, "/api/v1/docs").send().await;
+    assert_eq!(page.status, 200);
+    let policy = page.headers["content-security-policy"].to_str().unwrap();
+    assert!(
+        policy.starts_with("default-src 'none'") && policy.contains("frame-ancestors 'none'"),
+        "{policy}"
+    );
+    assert!(!policy.contains("unsafe"), "{policy}");
+    for absent in ["http://", "https://", "<style", "onclick=", "<script>"] {
+        assert!(!page.text.contains(absent), "{absent}");
+    }
+    let script = hub.ask(Method::GET, "/api/v1/docs/page.js").send().await;
+    assert!(script.headers["content-type"].to_str().unwrap().starts_with("text/javascript"));
+    for absent in ["innerHTML", "insertAdjacentHTML", "document.write", "localStorage", "eval("] {
+        assert!(!script.text.contains(absent), "{absent}");
+    }
+    assert_eq!(hub.ask(Method::GET, "/api/v1/docs/page.css").send().await.status, 200);
+}
