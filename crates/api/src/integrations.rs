@@ -1,0 +1,180 @@
+//! `/api/v1/integrations`: the catalogue, as far as the caller's workspace has it.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use model::{Caller, Category, IntegrationKind, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use store::{IntegrationQuery, IntegrationRow};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::app::App;
+use crate::extract::{Params, Segments, Signed, limit_of};
+use crate::openapi::schema;
+use crate::page;
+use crate::rescue::Problem;
+
+const LIMIT_DEFAULT: usize = 100;
+
+/// A page of the catalogue.
+#[derive(Serialize, ToSchema)]
+#[schema(as = IntegrationTypes)]
+pub(crate) struct IntegrationsView {
+    integrations: Vec<IntegrationView>,
+    /// `cursor` of the next page; null on the last.
+    #[schema(required = true)]
+    next_cursor: Option<String>,
+}
+
+/// A kind of thing that can be connected.
+#[derive(Serialize, ToSchema)]
+#[schema(as = IntegrationTypeData)]
+pub(crate) struct IntegrationView {
+    /// `int_...`
+    id: String,
+    /// What it is called in requests.
+    slug: String,
+    name: String,
+    #[schema(value_type = schema::IntegrationType)]
+    r#type: IntegrationKind,
+    #[schema(value_type = schema::IntegrationCategory)]
+    category: Category,
+    description: String,
+    /// Which icon shows it.
+    icon_type: String,
+    /// Where its documentation is; empty for nowhere.
+    docs_url: String,
+    /// Whether new connections of it can be made.
+    is_active: bool,
+    /// Why it cannot be connected by this hub; null where it can.
+    #[schema(required = true)]
+    unavailable: Option<String>,
+    /// JSON Schema of a connection's configuration.
+    #[schema(value_type = Object)]
+    config_schema: Value,
+    /// Version of its definition.
+    version: String,
+    /// `builtin`, `folder` or `api`.
+    origin: &'static str,
+    /// Milliseconds since 1970, UTC.
+    #[schema(value_type = i64)]
+    created_at: Timestamp,
+    /// Milliseconds since 1970, UTC.
+    #[schema(value_type = i64)]
+    updated_at: Timestamp,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PageParams {
+    /// How many.
+    #[param(minimum = 1, maximum = 500, default = 100)]
+    limit: Option<usize>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// The catalogue: what is active, by name
+#[utoipa::path(get, path = "/api/v1/integrations", operation_id = "getAllIntegrationTypes", tag = "integrations",
+    params(PageParams), responses((status = OK, description = "A page", body = IntegrationsView)))]
+pub(crate) async fn list_all(
+    State(app): State<Arc<App>>,
+    Signed(caller): Signed,
+    Params(params): Params<PageParams>,
+) -> Result<Json<IntegrationsView>, Problem> {
+    list(&app, &caller, IntegrationQuery::default(), params).await
+}
+
+/// What is active of one type, by name
+#[utoipa::path(get, path = "/api/v1/integrations/by-type/{type}", operation_id = "getIntegrationTypesByType",
+    tag = "integrations",
+    params(("type" = inline(schema::IntegrationType), Path, description = "The type."), PageParams),
+    responses((status = OK, description = "A page", body = IntegrationsView)))]
+pub(crate) async fn list_by_type(
+    State(app): State<Arc<App>>,
+    Signed(caller): Signed,
+    Segments(kind): Segments<String>,
+    Params(params): Params<PageParams>,
+) -> Result<Json<IntegrationsView>, Problem> {
+    let query = IntegrationQuery { kind: Some(word("type", &kind)?), ..IntegrationQuery::default() };
+    list(&app, &caller, query, params).await
+}
+
+/// What is active of one category, by name
+#[utoipa::path(get, path = "/api/v1/integrations/by-category/{category}",
+    operation_id = "getIntegrationTypesByCategory", tag = "integrations",
+    params(("category" = inline(schema::IntegrationCategory), Path, description = "The category."), PageParams),
+    responses((status = OK, description = "A page", body = IntegrationsView)))]
+pub(crate) async fn list_by_category(
+    State(app): State<Arc<App>>,
+    Signed(caller): Signed,
+    Segments(category): Segments<String>,
+    Params(params): Params<PageParams>,
+) -> Result<Json<IntegrationsView>, Problem> {
+    let query =
+        IntegrationQuery { category: Some(word("category", &category)?), ..IntegrationQuery::default() };
+    list(&app, &caller, query, params).await
+}
+
+/// One entry of the catalogue, or null
+#[utoipa::path(get, path = "/api/v1/integrations/{slug}", operation_id = "getIntegrationTypeBySlug",
+    tag = "integrations", params(("slug" = String, Path, description = "Its slug.")),
+    responses((status = OK, description = "The entry; null when there is none", body = Option<IntegrationView>)))]
+pub(crate) async fn find_by_slug(
+    State(app): State<Arc<App>>,
+    Signed(caller): Signed,
+    Segments(slug): Segments<String>,
+) -> Result<Json<Option<IntegrationView>>, Problem> {
+    let found = app.parts.store.find_integration(caller.owner.workspace, &slug).await?;
+    Ok(Json(found.map(|row| view(&app, row))))
+}
+
+/// A page of what fits `query`.
+pub(crate) async fn list(
+    app: &App,
+    caller: &Caller,
+    query: IntegrationQuery,
+    params: PageParams,
+) -> Result<Json<IntegrationsView>, Problem> {
+    let query = IntegrationQuery {
+        limit: limit_of(params.limit, LIMIT_DEFAULT, store::PAGE_MAX)?,
+        after: page::read_name(params.cursor.as_deref())?,
+        ..query
+    };
+    let page = app.parts.store.list_integrations(caller.owner.workspace, query).await?;
+    Ok(Json(IntegrationsView {
+        integrations: page.items.into_iter().map(|row| view(app, row)).collect(),
+        next_cursor: page.next.as_ref().map(page::write_name),
+    }))
+}
+
+pub(crate) fn view(app: &App, row: IntegrationRow) -> IntegrationView {
+    let unavailable = app.parts.directory.unavailable(&row);
+    IntegrationView {
+        id: row.id.to_string(),
+        slug: row.slug,
+        name: row.name,
+        r#type: row.kind,
+        category: row.category,
+        description: row.description,
+        icon_type: row.icon_type,
+        docs_url: row.docs_url,
+        is_active: row.is_active,
+        unavailable,
+        config_schema: row.config_schema.to_value(),
+        version: row.version,
+        origin: row.origin.as_str(),
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+    }
+}
+
+/// Reads a word of a closed vocabulary; the refusal lists it.
+pub(crate) fn word<T: std::str::FromStr<Err = model::BadWord>>(field: &str, text: &str) -> Result<T, Problem> {
+    text.parse().map_err(|error: model::BadWord| {
+        Problem::bad_message(format!("{field}: {error}"), "use one of these words")
+    })
+}
