@@ -1,19 +1,21 @@
 //! The states of a connection. Status is what the owner is told; condition is how it runs right now.
 
-/// Where a connection stands. Moves only along the edges of [`ConnectionStatus::may_become`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ConnectionStatus {
-    /// Something is still missing.
-    Configuring,
-    /// Being tried out.
-    Testing,
-    /// Works.
-    Connected,
-    /// Does not work; the reason is with it.
-    Error,
-    /// Switched off by its owner.
-    Disconnected,
+use crate::integration::words;
+
+words! {
+    /// Where a connection stands. Moves only along the edges of [`ConnectionStatus::may_become`].
+    ConnectionStatus, "status" {
+        /// Something is still missing.
+        Configuring = "configuring",
+        /// Being tried out.
+        Testing = "testing",
+        /// Works.
+        Connected = "connected",
+        /// Does not work; the reason is with it.
+        Error = "error",
+        /// Switched off by its owner.
+        Disconnected = "disconnected",
+    }
 }
 
 impl ConnectionStatus {

@@ -31,6 +31,12 @@ kinds! {
     CallTag = "call_" => CallId;
     /// Id of a connection.
     ConnectionTag = "con_" => ConnectionId;
+    /// Id of an integration (a catalogue entry); outside it is named by its slug.
+    IntegrationTag = "int_" => IntegrationId;
+    /// Id of a stored credential.
+    CredentialTag = "cred_" => CredentialId;
+    /// Id of an event: a log entry or a health metric.
+    EventTag = "evt_" => EventId;
     /// Id of an API key (the key itself begins with `trk_`).
     ApiKeyTag = "key_" => ApiKeyId;
     /// Id of a workspace.

@@ -80,6 +80,15 @@ pub(crate) async fn run(db: &mut PgConnection, command: &Command) -> Result<(), 
                 .await?;
             Ok(())
         }
+        Command::Integration(_)
+        | Command::Connection(_)
+        | Command::Credential(_)
+        | Command::DataKey(_)
+        | Command::Log(_)
+        | Command::Health(_)
+        | Command::Toolset(_)
+        | Command::Lease(_)
+        | Command::Request(_) => Err(Failure::Refused(later())),
     }
 }
 
@@ -189,4 +198,8 @@ impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
         Self::Database(error)
     }
+}
+
+fn later() -> StoreError {
+    StoreError::unavailable("do this", std::io::Error::other("not served by this backend yet"))
 }

@@ -6,6 +6,7 @@
 mod commands;
 mod error;
 mod feed;
+mod later;
 mod migrate;
 mod rows;
 

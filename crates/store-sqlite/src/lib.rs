@@ -6,6 +6,7 @@
 //! (`store::FolderLock`, taken by the binary).
 
 mod commands;
+mod later;
 mod migrate;
 mod open;
 mod readers;

@@ -3,7 +3,11 @@
 use model::id::{ApiKeyId, WorkspaceId};
 use model::{Key, Timestamp};
 
-use crate::{ApiKeyRow, FACT_BYTES_MAX, Fact, FactKind, NewOwner, StoreError, Touch};
+use crate::{
+    ApiKeyRow, ConnectionCommand, CredentialCommand, DataKeyCommand, FACT_BYTES_MAX, Fact, FactKind,
+    HealthCommand, IntegrationCommand, LeaseCommand, LogCommand, NewOwner, RequestCommand, StoreError,
+    ToolsetCommand, Touch,
+};
 
 /// The most commands of one transaction, and the most touches of one command.
 pub const COMMANDS_MAX: usize = 4_096;
@@ -55,22 +59,43 @@ pub enum Command {
         /// The connection's key.
         connection: Key,
     },
+    /// About the catalogue.
+    Integration(IntegrationCommand),
+    /// About a connection.
+    Connection(ConnectionCommand),
+    /// About a sealed value.
+    Credential(CredentialCommand),
+    /// About a data key.
+    DataKey(DataKeyCommand),
+    /// About the log of a connection.
+    Log(LogCommand),
+    /// About the health of a connection.
+    Health(HealthCommand),
+    /// About a toolset.
+    Toolset(ToolsetCommand),
+    /// About a lease.
+    Lease(LeaseCommand),
+    /// About an idempotency key.
+    Request(RequestCommand),
 }
 
 // === impl Command ===
 
 impl Command {
-    /// Whether a snapshot could care. Touches only move a time that nothing decides by, and come every
-    /// few seconds: they must not make every node reload.
+    /// Whether a snapshot could care. Touches, logs, health, leases and idempotency keys come all the time
+    /// and are in no snapshot: they must not make every node reload.
     #[must_use]
     pub const fn wakes_feed(&self) -> bool {
-        !matches!(self, Self::TouchApiKeys(_))
+        !matches!(
+            self,
+            Self::TouchApiKeys(_) | Self::Log(_) | Self::Health(_) | Self::Lease(_) | Self::Request(_)
+        )
     }
 
     /// Checks the limits that hold for every backend.
     ///
     /// # Errors
-    /// [`StoreError::TooLarge`].
+    /// [`StoreError::TooLarge`], [`StoreError::Malformed`].
     pub fn check_limits(commands: &[Self]) -> Result<(), StoreError> {
         let too_large = |what, max| Err(StoreError::TooLarge { what, max });
         if commands.len() > COMMANDS_MAX {
@@ -78,6 +103,15 @@ impl Command {
         }
         for command in commands {
             match command {
+                Self::Integration(command) => command.check()?,
+                Self::Connection(command) => command.check()?,
+                Self::Credential(command) => command.check()?,
+                Self::DataKey(command) => command.check()?,
+                Self::Log(command) => command.check()?,
+                Self::Health(command) => command.check()?,
+                Self::Toolset(command) => command.check()?,
+                Self::Lease(command) => command.check()?,
+                Self::Request(command) => command.check()?,
                 Self::PutFact { fact, .. } if fact.bytes.len() > FACT_BYTES_MAX => {
                     return too_large("a remembered fact, in bytes,", FACT_BYTES_MAX);
                 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use model::{Blame, Code, Fault};
+use model::{Blame, Code, ConnectionStatus, Fault};
 use thiserror::Error;
 
 /// What went wrong. Absent rows are not errors of reading: those methods answer `None`.
@@ -20,6 +20,47 @@ pub enum StoreError {
     Conflict {
         /// Which one.
         detail: &'static str,
+    },
+    /// The name is another's already.
+    #[error("the {field} `{value}` is taken")]
+    Taken {
+        /// Which field: `name`, `key`, `slug`.
+        field: &'static str,
+        /// What it was to be.
+        value: String,
+    },
+    /// Somebody changed it since it was read.
+    #[error("it is at revision {found} by now, not {expected}")]
+    StaleRevision {
+        /// The revision that the writer saw.
+        expected: u64,
+        /// The one it has.
+        found: u64,
+    },
+    /// A status that cannot follow on the present one.
+    #[error("a connection that is {from} cannot become {to}")]
+    IllegalMove {
+        /// Where it stands.
+        from: ConnectionStatus,
+        /// Where it was to go.
+        to: ConnectionStatus,
+    },
+    /// The lease is somebody else's.
+    #[error("the lease is held by another")]
+    LeaseHeld,
+    /// The lease ended, or somebody else has it by now: what was to be written under it was not.
+    #[error("the lease is not held any more")]
+    LeaseLost,
+    /// The idempotency key is in use.
+    #[error("the request was made before")]
+    Claimed,
+    /// A value that no backend can store.
+    #[error("{what} {why}")]
+    Malformed {
+        /// Which value.
+        what: &'static str,
+        /// What is wrong with it.
+        why: &'static str,
     },
     /// More than a limit allows.
     #[error("{what} is limited to {max}")]
@@ -94,6 +135,17 @@ impl StoreError {
         Self::Unavailable { doing, source: Arc::new(source) }
     }
 
+    /// Checks an optimistic precondition.
+    ///
+    /// # Errors
+    /// [`StoreError::StaleRevision`].
+    pub fn check_revision(expected: Option<u64>, found: u64) -> Result<(), Self> {
+        match expected {
+            Some(expected) if expected != found => Err(Self::StaleRevision { expected, found }),
+            _ => Ok(()),
+        }
+    }
+
     /// The same fact for every face.
     #[must_use]
     pub fn fault(&self) -> Fault {
@@ -101,8 +153,15 @@ impl StoreError {
         let detail = format!("{self}{source}");
         match self {
             Self::Missing { .. } => Fault::new(Code::NOT_FOUND, detail),
-            Self::Conflict { .. } => Fault::new(Code::CONFLICT, detail)
-                .with_hint("look at the present state, then decide again"),
+            Self::Conflict { .. } | Self::StaleRevision { .. } | Self::IllegalMove { .. } => {
+                Fault::new(Code::CONFLICT, detail).with_hint("look at the present state, then decide again")
+            }
+            Self::Taken { .. } => Fault::new(Code::CONFLICT, detail).with_hint("choose another"),
+            Self::Malformed { .. } => Fault::new(Code::BAD_MESSAGE, detail).with_hint("mend the value"),
+            Self::LeaseHeld | Self::LeaseLost => Fault::new(Code::BUSY, detail)
+                .with_hint("whoever has the lease does the work; ask again when it is done"),
+            Self::Claimed => Fault::new(Code::KEY_REUSED, detail)
+                .with_hint("wait for its answer, or use another idempotency key"),
             Self::TooLarge { .. } => Fault::new(Code::TOO_LARGE, detail),
             Self::Busy => Fault::new(Code::BUSY, detail),
             Self::Closed => Fault::new(Code::STORE, detail).with_hint("the hub is shutting down"),

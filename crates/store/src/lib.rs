@@ -7,27 +7,65 @@
 
 mod api_key;
 mod command;
+mod connection;
 #[cfg(feature = "contract")]
 pub mod contract;
+mod credential;
+mod data_key;
 mod error;
 mod fact;
 mod feed;
+mod health;
+mod idempotency;
+mod integration;
+mod lease;
 mod lock;
+mod log;
 mod memory;
 pub mod migration;
 mod owner;
+mod page;
+mod text;
+mod toolset;
 
 use async_trait::async_trait;
 use tokio::sync::watch;
 
 pub use api_key::{API_KEYS_MAX, ApiKeyRow, ApiKeys, Touch};
 pub use command::{COMMANDS_MAX, Command};
+pub use connection::{
+    CONNECTIONS_MAX, Connected, ConnectionChange, ConnectionCommand, ConnectionCursor, ConnectionQuery,
+    ConnectionRow, ConnectionStats, Connections, IntegrationSummary, LAST_ERROR_LEN_MAX, StatusMove,
+};
+pub use credential::{
+    CREDENTIALS_MAX, CredentialCommand, CredentialRow, Credentials, PreviousValue, Replaces, SEALED_LEN_MAX,
+};
+pub use data_key::{DATA_KEYS_MAX, DataKeyCommand, DataKeyRow, DataKeyState, DataKeys, WRAPPED_LEN_MAX};
 pub use error::StoreError;
 pub use fact::{FACT_BYTES_MAX, Fact, FactKind, Facts};
 pub use feed::ChangeFeed;
+pub use health::{
+    HEALTH_ERROR_LEN_MAX, HOUR_MS, Health, HealthCommand, HealthRow, HealthSummary, Histogram, RollupRow,
+    SUMMARY_ROWS_MAX, Tally, hour_of,
+};
+pub use idempotency::{
+    Claim, IDEMPOTENCY_KEY_LEN_MAX, RESPONSE_LEN_MAX, RequestCommand, RequestKey, RequestRow, Requests,
+};
+pub use integration::{
+    DESCRIPTION_LEN_MAX, INTEGRATIONS_MAX, IntegrationCommand, IntegrationQuery, IntegrationRow,
+    IntegrationVersion, Integrations, JSON_LEN_MAX, MANIFEST_LEN_MAX, NAME_LEN_MAX, NameCursor, Origin,
+    SLUG_LEN_MAX, VERSIONS_MAX,
+};
+pub use lease::{LEASE_NAME_LEN_MAX, Lease, LeaseCommand, Leases, Taken};
 pub use lock::FolderLock;
+pub use log::{
+    EventType, LogCommand, LogCursor, LogQuery, LogRow, Logs, MESSAGE_LEN_MAX, METADATA_LEN_MAX, SWEEP_MAX,
+};
 pub use memory::MemoryStore;
 pub use owner::{NewOwner, Owners};
+pub use page::{PAGE_MAX, Page, Scope, TimeCursor, page_size};
+pub use text::{Json, fold};
+pub use toolset::{TOOLSETS_MAX, ToolsetCommand, ToolsetRow, Toolsets};
 
 /// Which backend holds the data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +93,20 @@ pub trait Transactions: Send + Sync {
 
 /// A backend: every noun's trait, the change feed, and an end.
 #[async_trait]
-pub trait Store: ApiKeys + Facts + Owners {
+pub trait Store:
+    ApiKeys
+    + Connections
+    + Credentials
+    + DataKeys
+    + Facts
+    + Health
+    + Integrations
+    + Leases
+    + Logs
+    + Owners
+    + Requests
+    + Toolsets
+{
     /// Which one it is.
     fn backend(&self) -> Backend;
 

@@ -1,18 +1,34 @@
 //! The backend that forgets: everything in this process, lost on restart (and said so on start).
 //! For trying things out and for tests of other rooms; it passes the same suite as the others.
 
+mod api_keys;
+mod connections;
+mod credentials;
+mod health;
+mod integrations;
+mod leases;
+mod logs;
+mod requests;
+mod toolsets;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use model::id::{ApiKeyId, WorkspaceId};
-use model::{Key, Owner};
+use model::id::{ApiKeyId, ConnectionId, CredentialId, EventId, IntegrationId, WorkspaceId};
+use model::{Key, Owner, Timestamp};
 use tokio::sync::watch;
 
 use crate::{
-    API_KEYS_MAX, ApiKeyRow, ApiKeys, Backend, ChangeFeed, Command, Fact, FactKind, Facts, Owners, Store,
-    StoreError, Transactions,
+    ApiKeyRow, Backend, ChangeFeed, Command, ConnectionRow, CredentialRow, DataKeyRow, Fact, FactKind,
+    HealthRow, IntegrationRow, IntegrationVersion, Lease, LogRow, RequestKey, RequestRow, Store, StoreError,
+    Tally, ToolsetRow, Transactions,
 };
+
+/// A table that a transaction copies only when it changes it.
+type Table<K, V> = Arc<BTreeMap<K, V>>;
+/// What happened, in order, of each connection.
+type Events<V> = Table<ConnectionId, Table<(Timestamp, EventId), Arc<V>>>;
 
 /// See the head of the file.
 #[derive(Debug)]
@@ -29,6 +45,17 @@ struct State {
     owner: Option<Owner>,
     api_keys: BTreeMap<ApiKeyId, Arc<ApiKeyRow>>,
     facts: BTreeMap<(WorkspaceId, Key, FactKind), Arc<Fact>>,
+    integrations: Table<IntegrationId, Arc<IntegrationRow>>,
+    versions: Table<(IntegrationId, String), Arc<IntegrationVersion>>,
+    connections: Table<ConnectionId, Arc<ConnectionRow>>,
+    credentials: Table<CredentialId, Arc<CredentialRow>>,
+    data_keys: BTreeMap<(WorkspaceId, u32), DataKeyRow>,
+    logs: Events<LogRow>,
+    health: Events<HealthRow>,
+    rollups: Table<(ConnectionId, Timestamp), Arc<Tally>>,
+    toolsets: Table<(WorkspaceId, Key), Arc<ToolsetRow>>,
+    leases: Table<String, Lease>,
+    requests: Table<RequestKey, Arc<RequestRow>>,
 }
 
 // === impl MemoryStore ===
@@ -76,60 +103,6 @@ impl Transactions for MemoryStore {
 }
 
 #[async_trait]
-impl ApiKeys for MemoryStore {
-    async fn list_api_keys(&self, workspace: WorkspaceId) -> Result<Vec<ApiKeyRow>, StoreError> {
-        self.read(|state| {
-            let mut rows: Vec<ApiKeyRow> = state.keys_of(workspace).cloned().collect();
-            rows.sort_by_key(|row| (row.revoked_at.is_some(), std::cmp::Reverse(row.id)));
-            rows.truncate(API_KEYS_MAX);
-            rows
-        })
-    }
-
-    async fn find_api_key(
-        &self,
-        workspace: WorkspaceId,
-        id: ApiKeyId,
-    ) -> Result<Option<ApiKeyRow>, StoreError> {
-        self.read(|state| state.keys_of(workspace).find(|row| row.id == id).cloned())
-    }
-
-    async fn find_api_key_by_digest(&self, digest: &[u8; 32]) -> Result<Option<ApiKeyRow>, StoreError> {
-        self.read(|state| {
-            state.api_keys.values().find(|row| row.digest == *digest).map(|row| (**row).clone())
-        })
-    }
-
-    async fn list_live_api_keys(&self) -> Result<Vec<ApiKeyRow>, StoreError> {
-        self.read(|state| {
-            let live = state.api_keys.values().filter(|row| row.revoked_at.is_none());
-            live.map(|row| (**row).clone()).collect()
-        })
-    }
-}
-
-#[async_trait]
-impl Facts for MemoryStore {
-    async fn find_fact(
-        &self,
-        workspace: WorkspaceId,
-        connection: &Key,
-        kind: FactKind,
-    ) -> Result<Option<Fact>, StoreError> {
-        let found = self.read(|state| state.facts.get(&(workspace, connection.clone(), kind)).cloned())?;
-        // Copied outside the lock: a catalogue may be large.
-        Ok(found.map(|fact| (*fact).clone()))
-    }
-}
-
-#[async_trait]
-impl Owners for MemoryStore {
-    async fn find_owner(&self) -> Result<Option<Owner>, StoreError> {
-        self.read(|state| state.owner)
-    }
-}
-
-#[async_trait]
 impl Store for MemoryStore {
     fn backend(&self) -> Backend {
         Backend::Memory
@@ -147,10 +120,6 @@ impl Store for MemoryStore {
 // === impl State ===
 
 impl State {
-    fn keys_of(&self, workspace: WorkspaceId) -> impl Iterator<Item = &ApiKeyRow> {
-        self.api_keys.values().map(Arc::as_ref).filter(move |row| row.owner.workspace == workspace)
-    }
-
     fn run(&mut self, command: Command) -> Result<(), StoreError> {
         match command {
             Command::BootstrapOwner(new) => {
@@ -184,29 +153,21 @@ impl State {
             Command::ForgetFacts { workspace, connection } => {
                 self.facts.retain(|(ws, key, _), _| *ws != workspace || *key != connection);
             }
+            Command::Integration(command) => self.run_integration(command)?,
+            Command::Connection(command) => self.run_connection(command)?,
+            Command::Credential(command) => self.run_credential(command)?,
+            Command::DataKey(command) => self.run_data_key(command)?,
+            Command::Log(command) => self.run_log(command)?,
+            Command::Health(command) => self.run_health(command)?,
+            Command::Toolset(command) => self.run_toolset(command)?,
+            Command::Lease(command) => self.run_lease(command)?,
+            Command::Request(command) => self.run_request(command)?,
         }
         Ok(())
     }
 
-    fn insert_api_key(&mut self, row: ApiKeyRow) -> Result<(), StoreError> {
-        if self.owner != Some(row.owner) {
-            return Err(StoreError::Missing { noun: "owner" });
-        }
-        let live = self.keys_of(row.owner.workspace).filter(|other| other.revoked_at.is_none()).count();
-        if live >= API_KEYS_MAX {
-            return Err(StoreError::TooLarge { what: "the number of API keys in use", max: API_KEYS_MAX });
-        }
-        let is_taken = |other: &Arc<ApiKeyRow>| other.id == row.id || other.digest == row.digest;
-        if self.api_keys.values().any(is_taken) {
-            return Err(StoreError::Conflict { detail: "the API key exists already" });
-        }
-        self.api_keys.insert(row.id, Arc::new(row));
-        Ok(())
-    }
-
-    /// The key, to be changed.
-    fn api_key(&mut self, workspace: WorkspaceId, id: ApiKeyId) -> Result<&mut ApiKeyRow, StoreError> {
-        let found = self.api_keys.get_mut(&id).filter(|row| row.owner.workspace == workspace);
-        found.map(Arc::make_mut).ok_or(StoreError::Missing { noun: "API key" })
+    fn has_workspace(&self, workspace: WorkspaceId) -> Result<(), StoreError> {
+        let is_there = self.owner.is_some_and(|owner| owner.workspace == workspace);
+        if is_there { Ok(()) } else { Err(StoreError::Missing { noun: "workspace" }) }
     }
 }

@@ -32,9 +32,44 @@ macro_rules! words {
     )*};
 }
 
-words! {
+/// The same for an enum of `model` that lists its words itself.
+macro_rules! listed {
+    ($($(#[doc = $doc:literal])* $name:ident = $model:ty;)*) => {$(
+        $(#[doc = $doc])*
+        pub(crate) enum $name {}
+
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                ObjectBuilder::new()
+                    .schema_type(Type::String)
+                    .description(Some(concat!($($doc, "\n",)*).trim()))
+                    .enum_values(Some(<$model>::ALL.iter().map(|one| one.as_str())))
+                    .into()
+            }
+        }
+
+        impl ToSchema for $name {
+            fn name() -> Cow<'static, str> {
+                Cow::Borrowed(stringify!($name))
+            }
+        }
+    )*};
+}
+
+listed! {
     /// What the owner of a connection is told.
-    ConnectionStatus = "configuring" "testing" "connected" "error" "disconnected";
+    ConnectionStatus = model::ConnectionStatus;
+    /// What kind of thing an integration connects.
+    IntegrationType = model::IntegrationKind;
+    /// Where an integration stands in the catalogue.
+    IntegrationCategory = model::Category;
+    /// How a connection proves itself.
+    AuthMethod = model::AuthMethod;
+    /// What happened to a connection.
+    EventType = store::EventType;
+}
+
+words! {
     /// How a connection runs right now.
     Condition = "starting" "started" "degraded" "stopped";
     /// Era of the Model Context Protocol.
