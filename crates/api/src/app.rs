@@ -5,7 +5,9 @@ use std::sync::Arc;
 use call::{Peer, Pipeline, Silent};
 use identity::{Identity, Origins};
 use ledger::Recorder;
+use model::id::{EventId, EventTag, Sequence};
 use model::{Clock, Entropy, Timestamp};
+use store::Store;
 
 use crate::door::Idempotency;
 use crate::{Counters, Directory};
@@ -16,6 +18,8 @@ pub struct Parts {
     pub pipeline: Arc<Pipeline>,
     /// Who is calling, and the keys there are.
     pub identity: Arc<Identity>,
+    /// What is remembered.
+    pub store: Arc<dyn Store>,
     /// Where call records are found again.
     pub recorder: Arc<Recorder>,
     /// Time.
@@ -47,6 +51,8 @@ pub struct Settings {
     pub listen: String,
     /// How the hub is reached from outside, `https://hub.example.com`.
     pub public_url: String,
+    /// Connections made through the API may start programs, with the consent of whoever makes them.
+    pub may_define_commands: bool,
     /// `/metrics` needs no key.
     pub is_metrics_open: bool,
 }
@@ -55,6 +61,8 @@ pub struct Settings {
 pub(crate) struct App {
     pub(crate) parts: Parts,
     pub(crate) origins: Origins,
+    /// Log entries and metrics, in the order in which they are made.
+    pub(crate) events: Sequence<EventTag>,
     pub(crate) idempotency: Arc<Idempotency>,
     /// Callers of this door are no MCP clients: one description fits all.
     pub(crate) peer: Arc<Peer>,
@@ -67,6 +75,12 @@ impl App {
         let (hosts, origins) = (&settings.allowed_hosts, &settings.allowed_origins);
         let origins = Origins::new(&settings.listen, &settings.public_url, hosts, origins);
         let idempotency = Arc::new(Idempotency::new(Arc::clone(&parts.clock), parts.entropy.as_ref()));
-        Self { parts, origins, idempotency, peer: Arc::new(Peer::plain()), silent: Arc::new(Silent) }
+        let events = Sequence::new();
+        Self { parts, origins, events, idempotency, peer: Arc::new(Peer::plain()), silent: Arc::new(Silent) }
+    }
+
+    /// The id of something that happens now.
+    pub(crate) fn event_id(&self) -> EventId {
+        self.events.next(&*self.parts.clock, &*self.parts.entropy)
     }
 }

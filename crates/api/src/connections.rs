@@ -1,35 +1,51 @@
-//! `/api/v1/connections`: what is configured, how it stands and why, and trying it out.
+//! `/api/v1/connections`: what is configured, how it stands and why. Those of the file and those made here
+//! are one list; the file's are marked, and change in the file only.
+//!
+//! This file has what a connection looks like outside ([`ConnectionView`]); what is done with it is beside it.
 
-use std::collections::BTreeMap;
+pub(crate) mod change;
+pub(crate) mod create;
+pub(crate) mod health;
+pub(crate) mod lifecycle;
+pub(crate) mod list;
+pub(crate) mod log;
+
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use axum::Json;
-use axum::extract::State;
-use call::{Mounted, MountedTool};
-use model::{Code, Condition, ConnectionStatus, Era, Fault, Key};
+use call::{Mounted, MountedTool, Snapshot};
+use model::Timestamp;
+use model::id::ConnectionId;
+use model::{
+    AuthMethod, Caller, Category, Code, Condition, ConnectionStatus, Era, Fault, IntegrationKind, Key,
+};
 use serde::Serialize;
+use serde_json::Value;
+use store::{Connected, ConnectionRow, Scope};
 use utoipa::ToSchema;
 
 use crate::app::App;
-use crate::extract::Segments;
 use crate::openapi::schema;
 use crate::rescue::Problem;
 use crate::{Entry, Source};
 
-/// What there is, by key.
+/// A connection, or an entry of the file that never became one.
 #[derive(Serialize, ToSchema)]
-#[schema(as = Connections)]
-pub(crate) struct ConnectionsView {
-    connections: Vec<ConnectionView>,
-}
-
-/// A connection or an entry that never became one.
-#[derive(Serialize, ToSchema)]
-#[schema(as = Connection)]
+#[schema(as = UserIntegration)]
 pub(crate) struct ConnectionView {
+    /// `con_...`; null for one of the file, which is named by its key.
+    #[schema(required = true)]
+    id: Option<String>,
+    /// What URLs and tool names call it.
     key: String,
+    /// What people call it.
+    name: String,
+    /// What it is a connection with; null for one of the file.
+    #[schema(required = true)]
+    integration: Option<IntegrationSummary>,
     #[schema(inline, value_type = schema::ConnectionStatus)]
     status: ConnectionStatus,
+    is_connected: bool,
     #[schema(inline, value_type = schema::Condition)]
     condition: Condition,
     /// Why it is not well, with a remedy.
@@ -38,6 +54,32 @@ pub(crate) struct ConnectionView {
     /// The same as a code, where it is a fault.
     #[schema(required = true, value_type = Option<String>)]
     code: Option<Code>,
+    /// Why it did not work when it was last tried out.
+    #[schema(required = true)]
+    last_error: Option<String>,
+    /// Milliseconds since 1970, UTC.
+    #[schema(required = true, value_type = Option<i64>)]
+    last_tested_at: Option<Timestamp>,
+    /// Milliseconds since 1970, UTC.
+    #[schema(required = true, value_type = Option<i64>)]
+    connected_at: Option<Timestamp>,
+    #[schema(required = true, inline, value_type = Option<schema::AuthMethod>)]
+    auth_method: Option<AuthMethod>,
+    /// What its owner filled in, without secrets; null for one of the file.
+    #[schema(required = true, value_type = Option<Object>)]
+    connection_config: Option<Value>,
+    /// Addresses of private networks are allowed for it; null for one of the file.
+    #[schema(required = true)]
+    egress_private: Option<bool>,
+    /// Grows with every change of what its owner wrote; also the `ETag`. Null for one of the file.
+    #[schema(required = true)]
+    revision: Option<u64>,
+    /// Milliseconds since 1970, UTC.
+    #[schema(required = true, value_type = Option<i64>)]
+    created_at: Option<Timestamp>,
+    /// Milliseconds since 1970, UTC.
+    #[schema(required = true, value_type = Option<i64>)]
+    updated_at: Option<Timestamp>,
     #[schema(required = true)]
     transport: Option<String>,
     #[schema(required = true, inline, value_type = Option<schema::Era>)]
@@ -50,6 +92,7 @@ pub(crate) struct ConnectionView {
     #[schema(required = true)]
     pid: Option<u32>,
     restarts: u32,
+    /// Changed in the file only, not here.
     is_file_managed: bool,
     #[schema(required = true)]
     source: Option<Source>,
@@ -59,6 +102,25 @@ pub(crate) struct ConnectionView {
     prompt_count: usize,
     resource_count: usize,
     open_call_count: usize,
+}
+
+/// What a connection is a connection with.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct IntegrationSummary {
+    slug: String,
+    name: String,
+    #[schema(inline, value_type = schema::IntegrationType)]
+    r#type: IntegrationKind,
+    #[schema(inline, value_type = schema::IntegrationCategory)]
+    category: Category,
+    icon_type: String,
+    /// The version that the connection is pinned to.
+    version: String,
+    /// The version it was pinned to before.
+    #[schema(required = true)]
+    previous_version: Option<String>,
+    /// The newest version there is.
+    newest_version: String,
 }
 
 /// A connection with its tools.
@@ -84,56 +146,130 @@ pub(crate) struct ToolState {
     problem: Option<String>,
 }
 
-/// What came of trying a connection out.
-#[derive(Serialize, ToSchema)]
-#[schema(as = ConnectionTest)]
-pub(crate) struct TestView {
-    is_ok: bool,
-    duration_ms: u64,
-    /// What went wrong, as problem JSON.
-    #[schema(required = true, value_type = Option<crate::rescue::View>)]
-    problem: Option<serde_json::Value>,
-    connection: ConnectionView,
+/// How everything stands at one moment, for as many views as are wanted.
+pub(crate) struct Live {
+    snapshot: Arc<Snapshot>,
+    open: HashMap<Key, usize>,
+    entries: BTreeMap<String, Entry>,
 }
 
-/// What is configured and how it stands
-#[utoipa::path(get, path = "/api/v1/connections", operation_id = "listConnections", tag = "management",
-    responses((status = OK, description = "All of them, by key", body = ConnectionsView)))]
-pub(crate) async fn list_connections(State(app): State<Arc<App>>) -> Json<ConnectionsView> {
-    Json(ConnectionsView { connections: views(&app).into_values().collect() })
-}
+// === impl Live ===
 
-/// One connection with its tools
-#[utoipa::path(get, path = "/api/v1/connections/{key}", operation_id = "showConnection", tag = "management",
-    params(("key" = String, Path, description = "The connection's key.")),
-    responses((status = OK, description = "The connection", body = ConnectionDetail)))]
-pub(crate) async fn show_connection(
-    State(app): State<Arc<App>>,
-    Segments(key): Segments<String>,
-) -> Result<Json<ConnectionDetail>, Problem> {
-    let connection = views(&app).remove(&key).ok_or_else(|| absent(&key))?;
-    let snapshot = app.parts.pipeline.snapshot();
-    let tools = snapshot.connection(&key).map(|mounted| tool_states(mounted)).unwrap_or_default();
-    Ok(Json(ConnectionDetail { connection, tools }))
-}
+impl Live {
+    /// Reads it, from memory.
+    pub(crate) fn read(app: &App) -> Self {
+        let entries = app.parts.directory.entries().into_iter().map(|entry| (entry.key.clone(), entry));
+        Self {
+            snapshot: app.parts.pipeline.snapshot(),
+            open: app.parts.pipeline.open_calls().into_iter().collect(),
+            entries: entries.collect(),
+        }
+    }
 
-/// Connect afresh and say which layer fails
-///
-/// A test that fails is a good answer to the question: 200, with the problem inside.
-#[utoipa::path(post, path = "/api/v1/connections/{key}/test", operation_id = "testConnection", tag = "management",
-    params(("key" = String, Path, description = "The connection's key.")),
-    responses((status = OK, description = "What came of it", body = TestView)))]
-pub(crate) async fn test_connection(
-    State(app): State<Arc<App>>,
-    Segments(text): Segments<String>,
-) -> Result<Json<TestView>, Problem> {
-    let key = text.parse::<Key>().map_err(|_| absent(&text))?;
-    let started_us = app.parts.clock.monotonic_us();
-    let tested = app.parts.directory.retest(&key).await;
-    let duration_ms = app.parts.clock.monotonic_us().saturating_sub(started_us) / 1000;
-    let connection = views(&app).remove(&text).ok_or_else(|| absent(&text))?;
-    let problem = tested.err().map(|fault| Problem::from(fault).to_value());
-    Ok(Json(TestView { is_ok: problem.is_none(), duration_ms, problem, connection }))
+    /// What is in no store: the file's entries, by key.
+    pub(crate) fn of_file(&self) -> Vec<ConnectionView> {
+        let entries = self.entries.values().filter(|entry| entry.is_file_managed);
+        let mut views: BTreeMap<String, ConnectionView> =
+            entries.map(|entry| (entry.key.clone(), self.of_entry(entry))).collect();
+        // What is mounted without an entry is there all the same.
+        for mounted in self.snapshot.connections() {
+            if !self.entries.contains_key(mounted.key.as_str()) {
+                let mut view = bare(mounted.key.to_string());
+                self.add_live(&mut view);
+                views.insert(mounted.key.to_string(), view);
+            }
+        }
+        views.into_values().collect()
+    }
+
+    /// One of those.
+    pub(crate) fn find_of_file(&self, key: &str) -> Option<ConnectionView> {
+        match self.entries.get(key) {
+            Some(entry) => entry.is_file_managed.then(|| self.of_entry(entry)),
+            None => self.snapshot.connection(key).map(|mounted| {
+                let mut view = bare(mounted.key.to_string());
+                self.add_live(&mut view);
+                view
+            }),
+        }
+    }
+
+    /// A stored connection.
+    pub(crate) fn of_stored(&self, one: Connected) -> ConnectionView {
+        let Connected { connection: row, integration } = one;
+        let mut view = bare(row.key.to_string());
+        self.add_live(&mut view);
+        let entry = self.entries.get(row.key.as_str());
+        view.reason = entry.and_then(|entry| entry.reason.clone()).or(view.reason.take());
+        view.reason = view.reason.take().or_else(|| row.last_error.clone());
+        view.is_connected = row.is_connected();
+        ConnectionView {
+            id: Some(row.id.to_string()),
+            name: row.name,
+            integration: Some(IntegrationSummary {
+                slug: row.integration,
+                name: integration.name,
+                r#type: integration.kind,
+                category: integration.category,
+                icon_type: integration.icon_type,
+                version: row.version,
+                previous_version: row.previous_version,
+                newest_version: integration.version,
+            }),
+            status: row.status,
+            last_error: row.last_error,
+            last_tested_at: row.last_tested_at,
+            connected_at: row.connected_at,
+            auth_method: Some(row.auth_method),
+            connection_config: Some(row.config.value()),
+            egress_private: Some(row.egress_private),
+            revision: Some(row.revision),
+            created_at: Some(row.created_at),
+            updated_at: Some(row.updated_at),
+            ..view
+        }
+    }
+
+    /// The tools of a connection, whether or not they are offered.
+    pub(crate) fn tools(&self, key: &str) -> Vec<ToolState> {
+        self.snapshot.connection(key).map(|mounted| tool_states(mounted)).unwrap_or_default()
+    }
+
+    fn of_entry(&self, entry: &Entry) -> ConnectionView {
+        let mut view = bare(entry.key.clone());
+        view.status = entry.status;
+        view.transport.clone_from(&entry.transport);
+        view.code = entry.reason.is_some().then_some(Code::MISCONFIGURED);
+        self.add_live(&mut view);
+        view.is_connected = view.status == ConnectionStatus::Connected;
+        view.is_file_managed = entry.is_file_managed;
+        view.source.clone_from(&entry.source);
+        // The entry's own fault first: it is what the next start would stumble over.
+        view.reason = entry.reason.clone().or(view.reason.take());
+        view
+    }
+
+    /// Adds what its connector knows, where it has one.
+    fn add_live(&self, view: &mut ConnectionView) {
+        let Some(mounted) = self.snapshot.connection(&view.key) else { return };
+        let (state, inventory) = (mounted.connector.state(), &mounted.inventory);
+        view.status = state.status;
+        view.is_connected = state.status == ConnectionStatus::Connected;
+        view.condition = state.condition;
+        view.reason = state.reason;
+        view.code = state.code;
+        view.transport = Some(state.transport.to_owned());
+        view.era = state.era;
+        view.protocol_version = state.protocol_version;
+        view.server = state.server;
+        view.pid = state.pid;
+        view.restarts = state.restarts;
+        view.is_stale = inventory.is_stale;
+        view.tool_count = offered(mounted).count();
+        view.prompt_count = inventory.prompts.len();
+        view.resource_count = inventory.resources.len() + inventory.templates.len();
+        view.open_call_count = self.open.get(&mounted.key).copied().unwrap_or(0);
+    }
 }
 
 /// The tools that a connection offers, whoever asks, in the upstream's order.
@@ -141,71 +277,93 @@ pub(crate) fn offered(mounted: &Mounted) -> impl Iterator<Item = &Arc<MountedToo
     mounted.inventory.tools.iter().filter_map(|tool| mounted.tool(&tool.name))
 }
 
-fn views(app: &App) -> BTreeMap<String, ConnectionView> {
-    let snapshot = app.parts.pipeline.snapshot();
-    let open = app.parts.pipeline.open_calls();
-    let mut views: BTreeMap<String, ConnectionView> = snapshot
-        .connections()
-        .map(|mounted| {
-            (mounted.key.to_string(), of_mounted(mounted, open.get(&mounted.key).copied().unwrap_or(0)))
-        })
-        .collect();
-    for entry in app.parts.directory.entries() {
-        match views.get_mut(&entry.key) {
-            Some(view) => {
-                view.is_file_managed = entry.is_file_managed;
-                view.source = entry.source;
-                // The entry's own fault first: it is what the next start would stumble over.
-                view.reason = entry.reason.or(view.reason.take());
-            }
-            None => {
-                views.insert(entry.key.clone(), of_entry(entry));
-            }
-        }
+/// The stored connection that a path names, by id or key.
+///
+/// # Errors
+/// None there; or it is one of the file, which changes in the file only.
+pub(crate) async fn stored(app: &App, caller: &Caller, named: &str) -> Result<ConnectionRow, Problem> {
+    if let Some(row) = find_stored(app, caller, named).await? {
+        return Ok(row);
     }
-    views
+    let entries = app.parts.directory.entries();
+    let Some(entry) = entries.iter().find(|entry| entry.key == named && entry.is_file_managed) else {
+        return Err(absent(named));
+    };
+    let place = entry.source.as_ref().map_or_else(String::new, |source| {
+        let line = source.line.map(|line| format!(", line {line}")).unwrap_or_default();
+        format!(" ({}{line})", source.file)
+    });
+    let detail = format!("the connection `{named}` is written in the configuration file{place}");
+    Err(Fault::new(Code::CONFLICT, detail).with_hint("change it there; a change takes effect at once").into())
 }
 
-fn of_mounted(mounted: &Mounted, open_call_count: usize) -> ConnectionView {
-    let state = mounted.connector.state();
-    let inventory = &mounted.inventory;
-    ConnectionView {
-        key: mounted.key.to_string(),
-        status: state.status,
-        condition: state.condition,
-        reason: state.reason,
-        code: state.code,
-        transport: Some(state.transport.to_owned()),
-        era: state.era,
-        protocol_version: state.protocol_version,
-        server: state.server,
-        pid: state.pid,
-        restarts: state.restarts,
-        is_file_managed: false,
-        source: None,
-        is_stale: inventory.is_stale,
-        tool_count: offered(mounted).count(),
-        prompt_count: inventory.prompts.len(),
-        resource_count: inventory.resources.len() + inventory.templates.len(),
-        open_call_count,
-    }
+/// The stored connection that a path names, by id or key; another workspace's is not there.
+pub(crate) async fn find_stored(
+    app: &App,
+    caller: &Caller,
+    named: &str,
+) -> Result<Option<ConnectionRow>, Problem> {
+    let scope = Scope::from(caller.owner.workspace);
+    let found = if named.contains('_') {
+        let Ok(id) = named.parse::<ConnectionId>() else { return Ok(None) };
+        app.parts.store.find_connection(scope, id).await?
+    } else {
+        let Ok(key) = named.parse::<Key>() else { return Ok(None) };
+        app.parts.store.find_connection_by_key(scope, &key).await?
+    };
+    Ok(found)
 }
 
-fn of_entry(entry: Entry) -> ConnectionView {
+/// The row with its integration, as a view.
+pub(crate) async fn view_of(app: &App, row: ConnectionRow) -> Result<ConnectionView, Problem> {
+    let known = app.parts.store.find_integration_by_id(row.owner.workspace, row.integration_id).await?;
+    let known =
+        known.ok_or_else(|| Problem::new(Code::STORE, "its integration is not in the store any more"))?;
+    let integration = store::IntegrationSummary {
+        name: known.name,
+        kind: known.kind,
+        category: known.category,
+        icon_type: known.icon_type,
+        version: known.version,
+    };
+    Ok(Live::read(app).of_stored(Connected { connection: row, integration }))
+}
+
+pub(crate) fn absent(key: &str) -> Problem {
+    let key: String = key.chars().take(64).collect();
+    Fault::new(Code::NOT_FOUND, format!("there is no connection `{key}`"))
+        .with_hint("GET /api/v1/connections lists what there is")
+        .into()
+}
+
+fn bare(key: String) -> ConnectionView {
     ConnectionView {
-        key: entry.key,
-        status: entry.status,
+        id: None,
+        name: key.clone(),
+        key,
+        integration: None,
+        status: ConnectionStatus::Configuring,
+        is_connected: false,
         condition: Condition::Stopped,
-        code: entry.reason.is_some().then_some(Code::MISCONFIGURED),
-        reason: entry.reason,
-        transport: entry.transport,
+        reason: None,
+        code: None,
+        last_error: None,
+        last_tested_at: None,
+        connected_at: None,
+        auth_method: None,
+        connection_config: None,
+        egress_private: None,
+        revision: None,
+        created_at: None,
+        updated_at: None,
+        transport: None,
         era: None,
         protocol_version: None,
         server: None,
         pid: None,
         restarts: 0,
-        is_file_managed: entry.is_file_managed,
-        source: entry.source,
+        is_file_managed: false,
+        source: None,
         is_stale: false,
         tool_count: 0,
         prompt_count: 0,
@@ -226,11 +384,4 @@ fn tool_states(mounted: &Mounted) -> Vec<ToolState> {
         }
     });
     states.collect()
-}
-
-fn absent(key: &str) -> Problem {
-    let key: String = key.chars().take(64).collect();
-    Fault::new(Code::NOT_FOUND, format!("there is no connection `{key}`"))
-        .with_hint("GET /api/v1/connections lists what there is")
-        .into()
 }

@@ -2,7 +2,10 @@
 //! entry was written, and how to try one out.
 
 use async_trait::async_trait;
+use std::collections::BTreeSet;
+
 use model::{ConnectionStatus, Fault, Key};
+use store::{ConnectionRow, IntegrationRow};
 
 /// Told by the binary.
 #[async_trait]
@@ -18,6 +21,28 @@ pub trait Directory: Send + Sync + 'static {
     /// # Errors
     /// Which layer failed, and what to do; `NOT_FOUND` when there is no such entry.
     async fn retest(&self, key: &Key) -> Result<(), Fault>;
+
+    /// The toolsets of the configuration file. Answers from memory.
+    fn file_toolsets(&self) -> BTreeSet<Key>;
+
+    /// Why connections of this integration cannot be made by this hub; `None` where they can.
+    fn unavailable(&self, integration: &IntegrationRow) -> Option<String>;
+
+    /// Reads a connection as it would be connected with: the exact command line where that starts a
+    /// program, `None` where it does not.
+    ///
+    /// # Errors
+    /// Every field that is wrong, with its remedy.
+    fn command_line(&self, row: &ConnectionRow) -> Result<Option<String>, Fault>;
+
+    /// Connects with a stored connection once, reads what it offers, and lets go of it.
+    ///
+    /// # Errors
+    /// Which layer failed, and what to do.
+    async fn try_out(&self, row: &ConnectionRow) -> Result<(), Fault>;
+
+    /// Brings what runs on this node in step with the store, so that the next call finds it so.
+    async fn settle(&self);
 }
 
 /// One configured entry.

@@ -164,7 +164,7 @@ pub(crate) fn view(app: &App, row: IntegrationRow) -> IntegrationView {
         docs_url: row.docs_url,
         is_active: row.is_active,
         unavailable,
-        config_schema: row.config_schema.to_value(),
+        config_schema: row.config_schema.value(),
         version: row.version,
         origin: row.origin.as_str(),
         created_at: row.created_at,
@@ -173,7 +173,10 @@ pub(crate) fn view(app: &App, row: IntegrationRow) -> IntegrationView {
 }
 
 /// Reads a word of a closed vocabulary; the refusal lists it.
-pub(crate) fn word<T: std::str::FromStr<Err = model::BadWord>>(field: &str, text: &str) -> Result<T, Problem> {
+pub(crate) fn word<T: std::str::FromStr<Err = model::BadWord>>(
+    field: &str,
+    text: &str,
+) -> Result<T, Problem> {
     text.parse().map_err(|error: model::BadWord| {
         Problem::bad_message(format!("{field}: {error}"), "use one of these words")
     })

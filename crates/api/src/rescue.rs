@@ -112,6 +112,12 @@ impl From<Fault> for Problem {
     }
 }
 
+impl From<store::StoreError> for Problem {
+    fn from(error: store::StoreError) -> Self {
+        error.fault().into()
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         if self.fault.blame == Blame::Bug {

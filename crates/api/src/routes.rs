@@ -16,8 +16,12 @@ use utoipa::openapi::{Paths, RefOr};
 use utoipa_axum::routes;
 
 use crate::app::{App, Parts};
+use crate::connections::{change, create, health, lifecycle, list, log};
 use crate::rescue::Problem;
-use crate::{calls, connections, docs, door, errors, guard, keys, openapi, operations, status, tools};
+use crate::{
+    calls, docs, door, errors, guard, integrations, keys, openapi, operations, search, status, tools,
+    toolsets,
+};
 
 /// What a caller has to have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,9 +71,29 @@ pub static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
         (Key,     routes!(openapi::show_v1)),
         (Key,     routes!(tools::list_tools)),
         (Manage,  routes!(status::show_status)),
-        (Manage,  routes!(connections::list_connections)),
-        (Manage,  routes!(connections::show_connection)),
-        (Manage,  routes!(connections::test_connection)),
+        (Manage,  routes!(integrations::list_all)),
+        (Manage,  routes!(integrations::list_by_type)),
+        (Manage,  routes!(integrations::list_by_category)),
+        (Manage,  routes!(integrations::find_by_slug)),
+        (Manage,  routes!(search::search)),
+        (Manage,  routes!(list::list)),
+        (Manage,  routes!(create::create)),
+        (Manage,  routes!(list::find)),
+        (Manage,  routes!(change::update)),
+        (Manage,  routes!(change::delete)),
+        (Manage,  routes!(list::count)),
+        (Manage,  routes!(lifecycle::test)),
+        (Manage,  routes!(lifecycle::connect)),
+        (Manage,  routes!(lifecycle::disconnect)),
+        (Manage,  routes!(lifecycle::set_status)),
+        (Manage,  routes!(log::list)),
+        (Manage,  routes!(log::append)),
+        (Manage,  routes!(health::list)),
+        (Manage,  routes!(health::append)),
+        (Manage,  routes!(toolsets::list)),
+        (Manage,  routes!(toolsets::show)),
+        (Manage,  routes!(toolsets::put)),
+        (Manage,  routes!(toolsets::delete)),
         (Manage,  routes!(calls::list_calls)),
         (Manage,  routes!(keys::list_keys)),
         (Manage,  routes!(keys::create_key)),

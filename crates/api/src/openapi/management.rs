@@ -59,6 +59,9 @@ fn make() -> Result<Management, serde_json::Error> {
         paths: paths.collect::<Result<_, serde_json::Error>>()?,
         tags: to_raw_value(&json!([
             { "name": "call", "description": "Tools" },
+            { "name": "integrations", "description": "What can be connected" },
+            { "name": "connections", "description": "What is connected" },
+            { "name": "toolsets", "description": "Chosen tools, each set an endpoint" },
             { "name": "tools", "description": "What there is to call" },
             { "name": "management", "description": "Needs a key with `manage`" },
             { "name": "operations", "description": "For whoever runs the hub" },

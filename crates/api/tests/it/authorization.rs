@@ -12,6 +12,10 @@ fn example(path: &str) -> String {
         .replace("{key}", "files")
         .replace("{id}", "key_00000000000000000000000000")
         .replace("{code}", "TL-1101")
+        .replace("{type}", "mcp")
+        .replace("{category}", "other")
+        .replace("{slug}", "server")
+        .replace("{toolset}", "writing")
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! A connection whose tools do what their names say, and the entries of a configuration.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -7,8 +8,9 @@ use api::{Directory, Entry, Source};
 use async_trait::async_trait;
 use bytes::Bytes;
 use call::{Connector, Ctx, Event, Inventory, Outcome, Request, State, Tool};
-use model::{Code, Condition, ConnectionStatus, Era, Fault, Key};
+use model::{Code, Condition, ConnectionStatus, Era, Fault, IntegrationKind, Key};
 use serde_json::{Value, json};
+use store::{ConnectionRow, IntegrationRow};
 use tokio::sync::{Semaphore, broadcast, watch};
 
 /// The fake upstream.
@@ -156,6 +158,12 @@ impl Connector for Fake {
 pub(crate) struct FakeDirectory {
     pub(crate) is_draining: AtomicBool,
     pub(crate) retested: Mutex<Vec<String>>,
+    /// Keys that were tried out.
+    pub(crate) tried: Mutex<Vec<String>>,
+    /// What comes of it.
+    pub(crate) trouble: Mutex<Option<Fault>>,
+    /// How often what runs was brought in step.
+    pub(crate) settled: AtomicUsize,
 }
 
 #[async_trait]
@@ -185,5 +193,29 @@ impl Directory for FakeDirectory {
             }
             other => Err(Fault::new(Code::NOT_FOUND, format!("no connection `{other}`"))),
         }
+    }
+
+    fn file_toolsets(&self) -> BTreeSet<Key> {
+        BTreeSet::from(["written".parse().unwrap()])
+    }
+
+    fn unavailable(&self, integration: &IntegrationRow) -> Option<String> {
+        (integration.kind != IntegrationKind::Mcp).then(|| "not in this version".to_owned())
+    }
+
+    fn command_line(&self, row: &ConnectionRow) -> Result<Option<String>, Fault> {
+        Ok(row.config.value()["command"].as_str().map(str::to_owned))
+    }
+
+    async fn try_out(&self, row: &ConnectionRow) -> Result<(), Fault> {
+        self.tried.lock().unwrap().push(row.key.to_string());
+        match self.trouble.lock().unwrap().clone() {
+            None => Ok(()),
+            Some(fault) => Err(fault),
+        }
+    }
+
+    async fn settle(&self) {
+        self.settled.fetch_add(1, Ordering::SeqCst);
     }
 }

@@ -3,6 +3,7 @@
 
 mod authorization;
 mod call;
+mod connections;
 mod fake;
 mod guard;
 mod idempotency;

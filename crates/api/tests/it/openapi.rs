@@ -114,7 +114,7 @@ async fn answers_are_what_their_schemas_promise() {
         ("/ready", "/ready"),
         ("/api/v1/status", "/api/v1/status"),
         ("/api/v1/connections", "/api/v1/connections"),
-        ("/api/v1/connections/files", "/api/v1/connections/{key}"),
+        ("/api/v1/connections/files", "/api/v1/connections/{connection}"),
         ("/api/v1/tools", "/api/v1/tools"),
         ("/api/v1/keys", "/api/v1/keys"),
         ("/api/v1/calls", "/api/v1/calls"),
@@ -127,7 +127,7 @@ async fn answers_are_what_their_schemas_promise() {
     let called = hub.post("/call/files/text", "{}").await;
     fits(&document, "post", "/call/{connection}/{tool}", "200", &called.json);
     let tested = hub.post("/api/v1/connections/files/test", "").await;
-    fits(&document, "post", "/api/v1/connections/{key}/test", "200", &tested.json);
+    fits(&document, "post", "/api/v1/connections/{connection}/test", "200", &tested.json);
 }
 
 #[tokio::test]
@@ -139,7 +139,7 @@ async fn answers_have_the_members_that_their_schemas_name() {
     let has = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
     assert_eq!(has(&hub.get("/api/v1/status").await.json), of("Status"));
     assert_eq!(has(&hub.get("/ready").await.json), of("Readiness"));
-    assert_eq!(has(&hub.get("/api/v1/connections").await.json["connections"][0]), of("Connection"));
+    assert_eq!(has(&hub.get("/api/v1/connections").await.json["connections"][0]), of("UserIntegration"));
     assert_eq!(has(&hub.get("/api/v1/connections/files").await.json["tools"][0]), of("ToolState"));
     assert_eq!(has(&hub.get("/api/v1/tools").await.json["tools"][0]), of("Tool"));
     assert_eq!(has(&hub.get("/api/v1/keys").await.json["keys"][0]), of("ApiKey"));

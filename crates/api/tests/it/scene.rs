@@ -32,7 +32,8 @@ pub(crate) struct Hub {
     /// The owner's key.
     pub(crate) root: String,
     identity: Arc<Identity>,
-    owner: Owner,
+    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) owner: Owner,
 }
 
 /// What came back.
@@ -61,6 +62,7 @@ pub(crate) fn settings() -> Settings {
         started_at: NOW,
         listen: "127.0.0.1:4780".to_owned(),
         public_url: "https://hub.example.com".to_owned(),
+        may_define_commands: true,
         is_metrics_open: false,
     }
 }
@@ -86,7 +88,9 @@ pub(crate) async fn hub_with(settings: Settings) -> Hub {
     let digester = MasterKey::parse(PEPPER, "test").unwrap().key_digester();
     let time = || Arc::clone(&clock) as Arc<dyn Clock>;
     let identity =
-        Identity::load(store as Arc<dyn Store>, digester, time(), Arc::new(SystemEntropy)).await.unwrap();
+        Identity::load(Arc::clone(&store) as Arc<dyn Store>, digester, time(), Arc::new(SystemEntropy))
+            .await
+            .unwrap();
     let identity = Arc::new(identity);
     let recorder = Arc::new(Recorder::memory().unwrap());
     let counters = Arc::new(Counters::new());
@@ -101,6 +105,7 @@ pub(crate) async fn hub_with(settings: Settings) -> Hub {
     let parts = Parts {
         pipeline: Arc::clone(&pipeline),
         identity: Arc::clone(&identity),
+        store: Arc::clone(&store) as Arc<dyn Store>,
         recorder: Arc::clone(&recorder),
         clock: time(),
         entropy,
@@ -110,8 +115,18 @@ pub(crate) async fn hub_with(settings: Settings) -> Hub {
     };
     let router = api::router(parts);
     let upstream = Fake::new();
-    let mut hub =
-        Hub { router, clock, pipeline, upstream, directory, recorder, root: String::new(), identity, owner };
+    let mut hub = Hub {
+        router,
+        clock,
+        pipeline,
+        upstream,
+        directory,
+        recorder,
+        root: String::new(),
+        identity,
+        store,
+        owner,
+    };
     hub.root = hub.key(Access::everything()).await;
     hub
 }

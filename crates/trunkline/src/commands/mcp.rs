@@ -64,7 +64,7 @@ async fn embedded(shared: &Shared, endpoint: Endpoint) -> Result<(), Quit> {
     let house = house::enter(&config, &data, Purpose::Run).await?;
     let wanted = Wanted { file: config.file.clone(), listen: None };
     let hub = Hub::new(house, &config, wanted).await?;
-    hub.connect(&config);
+    hub.connect(&config).await;
     let auth = LineAuth::Known(hub.operator(), endpoint);
     let door = Arc::clone(&hub.door);
     tokio::select! {

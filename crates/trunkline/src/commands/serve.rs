@@ -82,7 +82,7 @@ async fn live(shared: &Shared, config: &Config, wanted: Wanted) -> Result<(), Qu
         places: Places::default(),
         phase: hub.phase.subscribe(),
     };
-    hub.connect(config);
+    hub.connect(config).await;
     let threads = http::start(http_sockets, &served)?;
     let cannot = |error: std::io::Error| Quit::failed(format!("a listener cannot be used: {error}"));
     if let Some(socket) = tcp {

@@ -129,6 +129,55 @@ fn read(key: Key, word: &Word, node: &Node, path: &str, reading: &mut Reading<'_
     Entry { key, name: word.text.clone(), line: word.at.line, kind, shape, said: Secret::new(said) }
 }
 
+/// What the fields of a stored connection are called when they are wrong.
+const STORED: &str = "connection_config";
+
+/// The entry of a connection that was made through the API: the same grammar, as JSON. Nothing in it is
+/// looked up anywhere: references are for the administrator's file.
+pub(crate) fn of_stored(key: Key, config: &serde_json::Value, is_private_allowed: bool) -> Entry {
+    let mut config = config.clone();
+    if let Some(members) = config.as_object_mut() {
+        members.insert("type".to_owned(), "mcp".into());
+    }
+    let nothing: Env<'_> = &|_| None;
+    let mut reading = Reading::new(None, nothing);
+    let at = Mark { line: 1, column: 1 };
+    let broken = |reason: String| (None, Shape::Broken(reason), String::new());
+    let (kind, shape, mut said) = match super::tree::parse(&config.to_string()) {
+        Err(error) => broken(format!("{STORED}: {}", error.what)),
+        Ok(node) if holds_reference(&node) => broken(format!("{STORED}: holds a reference (`${{...}}`)")),
+        Ok(node) => {
+            let mut said = String::new();
+            spell(&node, nothing, &mut said);
+            let (kind, shape) = shape(at, &node, STORED, &mut reading);
+            (kind, shape, said)
+        }
+    };
+    let errors = reading.problems.iter().filter(|problem| problem.severity == Severity::Error);
+    let reasons: Vec<String> =
+        errors.map(|problem| format!("{}: {}", problem.key, problem.reason())).collect();
+    let shape = match (reasons.is_empty(), shape) {
+        (false, _) => Shape::Broken(reasons.join("; ")),
+        // A literal address is a permission only where the administrator writes it.
+        (true, Shape::Mcp(mcp)) => {
+            Shape::Mcp(Box::new(McpEntry { private_allowed: is_private_allowed, ..*mcp }))
+        }
+        (true, shape) => shape,
+    };
+    said.push_str(if is_private_allowed { "private" } else { "public" });
+    Entry { name: key.to_string(), key, line: 0, kind, shape, said: Secret::new(said) }
+}
+
+fn holds_reference(node: &Node) -> bool {
+    match &node.value {
+        Value::List(items) => items.iter().any(holds_reference),
+        Value::Map(entries) => {
+            entries.iter().any(|(word, node)| word.text.contains("${") || holds_reference(node))
+        }
+        other => other.as_text().is_some_and(|text| text.contains("${")),
+    }
+}
+
 fn shape(at: Mark, node: &Node, path: &str, reading: &mut Reading<'_>) -> (Option<Type>, Shape) {
     let broken = || Shape::Broken("see the errors of this entry".to_owned());
     let Some(mut fields) = Fields::open(node, path, "integrations.*", reading) else {

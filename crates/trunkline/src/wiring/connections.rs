@@ -1,7 +1,11 @@
-//! What is connected: the entries of the file as running connectors, kept in step with the file.
+//! What is connected: the entries of the file, and the connections that were made through the API, as
+//! running connectors; kept in step with the file and with the store.
 //!
 //! An unchanged entry is never touched. A changed one gets a new connector for new calls, while calls in
 //! flight finish on the old one. An entry that an edit broke keeps what ran before, and says so.
+
+mod directory;
+mod stored;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,11 +13,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use call::{Mount, MountSettings, Pipeline, ToolLists};
 use connector::Connector;
 use mcp_upstream::{EraChoice, McpUpstream};
-use model::{Code, ConnectionStatus, Era, Fault, Key};
+use model::{ConnectionStatus, Era, Key};
+use store::Store;
+use tokio::runtime::Handle;
 
 use super::waiting::Waiting;
 use crate::config::Config;
@@ -32,13 +37,29 @@ pub(crate) struct Connections {
     pipeline: Arc<Pipeline>,
     parts: mcp_upstream::Parts,
     limits: Limits,
+    stored: stored::Stored,
+    /// The runtime that owns connectors.
+    control: Handle,
     held: Mutex<Held>,
     is_draining: AtomicBool,
+}
+
+/// Where the connections made through the API are found.
+pub(crate) struct Shelf {
+    /// What is remembered.
+    pub(crate) store: Arc<dyn Store>,
+    /// Whose.
+    pub(crate) workspace: model::id::WorkspaceId,
 }
 
 #[derive(Default)]
 struct Held {
     file: Option<PathBuf>,
+    /// What the file says, and what the store says, as each was read last.
+    of_file: Vec<Entry>,
+    of_store: Vec<Entry>,
+    file_sets: Vec<call::Toolset>,
+    stored_sets: Vec<call::Toolset>,
     live: BTreeMap<Key, Live>,
 }
 
@@ -50,6 +71,7 @@ struct Live {
     settings: MountSettings,
     /// What is wrong with the entry as the file has it now, while an older one runs.
     broken: Option<String>,
+    is_file_managed: bool,
 }
 
 /// What one reload did.
@@ -68,12 +90,19 @@ pub(crate) struct Changes {
 // === impl Connections ===
 
 impl Connections {
-    /// Nothing connected yet.
-    pub(crate) fn new(pipeline: Arc<Pipeline>, parts: mcp_upstream::Parts, limits: Limits) -> Arc<Self> {
+    /// Nothing connected yet. Has to be called inside the runtime that is to own connectors.
+    pub(crate) fn new(
+        pipeline: Arc<Pipeline>,
+        parts: mcp_upstream::Parts,
+        limits: Limits,
+        shelf: Shelf,
+    ) -> Arc<Self> {
         Arc::new(Self {
             pipeline,
             parts,
             limits,
+            stored: stored::Stored::new(shelf),
+            control: Handle::current(),
             held: Mutex::default(),
             is_draining: AtomicBool::new(false),
         })
@@ -81,16 +110,35 @@ impl Connections {
 
     /// Brings what runs in step with `config`. Has to be called inside the runtime that owns connectors.
     pub(crate) fn apply(&self, config: &Config) -> Changes {
-        let mut changes = Changes::default();
-        let mut retired: Vec<(Key, Arc<dyn Connector>)> = Vec::new();
         let mut held = self.held();
         held.file.clone_from(&config.file);
+        held.of_file.clone_from(&config.entries);
+        held.file_sets = config.toolsets.iter().map(toolset).collect();
+        self.mount(&mut held)
+    }
+
+    /// The same for what was made through the API.
+    fn apply_stored(&self, entries: Vec<Entry>, sets: Vec<call::Toolset>) -> Changes {
+        let mut held = self.held();
+        held.of_store = entries;
+        held.stored_sets = sets;
+        self.mount(&mut held)
+    }
+
+    /// Brings what runs in step with what is held. What does not change is not touched.
+    fn mount(&self, held: &mut Held) -> Changes {
+        let mut changes = Changes::default();
+        let mut retired: Vec<(Key, Arc<dyn Connector>)> = Vec::new();
         let mut before = std::mem::take(&mut held.live);
-        for entry in &config.entries {
+        let of_file = held.of_file.iter().map(|entry| (entry, true));
+        // A key that the file has is the file's: what was made with it before waits until it is free.
+        let taken = |entry: &Entry| held.of_file.iter().any(|other| other.key == entry.key);
+        let of_store = held.of_store.iter().filter(|entry| !taken(entry)).map(|entry| (entry, false));
+        for (entry, is_file_managed) in of_file.chain(of_store) {
             let key = entry.key.clone();
             let live = match (before.remove(&key), &entry.shape) {
                 (Some(live), _) if live.entry.is_same_as(entry) => {
-                    Live { entry: entry.clone(), broken: None, ..live }
+                    Live { entry: entry.clone(), broken: None, is_file_managed, ..live }
                 }
                 // What runs goes on: one slip of the pen must not take a working connection down.
                 (Some(live), Shape::Broken(reason)) if matches!(live.entry.shape, Shape::Mcp(_)) => {
@@ -114,7 +162,7 @@ impl Connections {
                     if let Shape::Broken(reason) = &entry.shape {
                         tracing::error!(connection = %key, "not connected: {reason}");
                     }
-                    self.bring_up(entry)
+                    Live { is_file_managed, ..self.bring_up(entry) }
                 }
             };
             held.live.insert(key, live);
@@ -132,11 +180,13 @@ impl Connections {
                 settings: live.settings.clone(),
             })
             .collect();
+        let mut sets = held.file_sets.clone();
+        let new = held.stored_sets.iter().filter(|set| !sets.iter().any(|other| other.key == set.key));
+        sets.extend(new.cloned().collect::<Vec<_>>());
         // Mounted under the lock: two reloads at once must not publish in the wrong order.
-        self.pipeline.mount(mounts, config.toolsets.iter().map(toolset).collect());
-        drop(held);
+        self.pipeline.mount(mounts, sets);
         for (key, connector) in retired {
-            tokio::spawn(retire(key, connector));
+            self.control.spawn(retire(key, connector));
         }
         changes
     }
@@ -178,7 +228,7 @@ impl Connections {
             }
             Shape::Broken(reason) => waiting(ConnectionStatus::Error, Some(reason.clone())),
         };
-        Live { entry: entry.clone(), connector, settings, broken: None }
+        Live { entry: entry.clone(), connector, settings, broken: None, is_file_managed: false }
     }
 
     fn settings_of(&self, key: &Key, mcp: &McpEntry) -> mcp_upstream::Settings {
@@ -187,39 +237,6 @@ impl Connections {
 
     fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-#[async_trait]
-impl api::Directory for Connections {
-    fn entries(&self) -> Vec<api::Entry> {
-        let held = self.held();
-        let file = held.file.as_ref().map(|file| file.display().to_string());
-        held.live
-            .values()
-            .map(|live| {
-                let state = live.connector.state();
-                api::Entry {
-                    key: live.entry.key.to_string(),
-                    status: state.status,
-                    reason: live.broken.clone(),
-                    source: file.clone().map(|file| api::Source { file, line: Some(live.entry.line) }),
-                    is_file_managed: true,
-                    transport: Some(state.transport.to_owned()),
-                }
-            })
-            .collect()
-    }
-
-    fn is_draining(&self) -> bool {
-        self.is_draining.load(Ordering::Relaxed)
-    }
-
-    async fn retest(&self, key: &Key) -> Result<(), Fault> {
-        let found = self.held().live.get(key).map(|live| Arc::clone(&live.connector));
-        let connector =
-            found.ok_or_else(|| Fault::new(Code::NOT_FOUND, format!("there is no connection `{key}`")))?;
-        connector.refresh().await
     }
 }
 

@@ -10,11 +10,12 @@ use mcp_door::Door;
 use model::{Access, Caller};
 use tokio::sync::watch;
 
-use super::connections::{Changes, Connections};
+use super::connections::{Changes, Connections, Shelf};
 use super::facts::StoredFacts;
 use super::house::House;
 use super::http::Phase;
 use crate::commands::env;
+use crate::config::hub::Definer;
 use crate::config::problem::{Problem, Severity};
 use crate::config::{Config, Wanted, load};
 use crate::say::Quit;
@@ -84,7 +85,8 @@ impl Hub {
             guard: Arc::new(guard),
             facts: Some(Arc::new(facts)),
         };
-        let connections = Connections::new(Arc::clone(&pipeline), upstream, config.hub.limits);
+        let shelf = Shelf { store: Arc::clone(&house.store), workspace: house.owner.workspace };
+        let connections = Connections::new(Arc::clone(&pipeline), upstream, config.hub.limits, shelf);
         let reached = reached(config);
         let door = Door::new(
             mcp_door::Parts {
@@ -111,9 +113,12 @@ impl Hub {
         Ok(Arc::new(hub))
     }
 
-    /// Connects what the configuration says, behind the start.
-    pub(crate) fn connect(&self, config: &Config) -> Changes {
-        self.connections.apply(config)
+    /// Connects what the configuration and the store say, behind the start, and follows the store.
+    pub(crate) async fn connect(&self, config: &Config) {
+        self.connections.apply(config);
+        self.connections.begin(self.house.clock.now()).await;
+        let connections = Arc::clone(&self.connections);
+        tokio::spawn(async move { connections.follow().await });
     }
 
     /// Reads the file again. What does not parse changes nothing.
@@ -152,6 +157,7 @@ impl Hub {
         api::router(api::Parts {
             pipeline: Arc::clone(&self.pipeline),
             identity: Arc::clone(&self.house.identity),
+            store: Arc::clone(&self.house.store),
             recorder: Arc::clone(&self.recorder),
             clock: Arc::clone(&self.house.clock),
             entropy: Arc::clone(&self.house.entropy),
@@ -165,6 +171,7 @@ impl Hub {
                 started_at: self.house.clock.now(),
                 listen: listen.to_owned(),
                 public_url: public_url.to_owned(),
+                may_define_commands: config.hub.definer() == Definer::Admin,
                 is_metrics_open: false,
             },
         })

@@ -1,0 +1,132 @@
+//! Connections and toolsets that were made through the API: read from the store at the start, and again
+//! whenever it has changed, here or on another node.
+
+use std::time::Duration;
+
+use model::{ConnectionStatus, Timestamp};
+use store::{Backend, ConnectionQuery, ConnectionRow, Scope, StoreError, ToolsetRow};
+use tokio::sync::Mutex;
+
+use super::directory::entry_of;
+use super::{Changes, Connections, Shelf};
+use crate::config::entry::Entry;
+
+/// How long after a failure the store is read again.
+const AGAIN: Duration = Duration::from_secs(1);
+/// A test that another node began may still be running for so long.
+const TEST_MAX_MS: i64 = 10 * 60 * 1000;
+
+/// See the head of the file.
+pub(super) struct Stored {
+    shelf: Shelf,
+    /// One reading at a time: an older one must not be applied after a newer one.
+    turn: Mutex<()>,
+}
+
+// === impl Stored ===
+
+impl Stored {
+    pub(super) fn new(shelf: Shelf) -> Self {
+        Self { shelf, turn: Mutex::new(()) }
+    }
+
+    async fn read(&self) -> Result<(Vec<Entry>, Vec<call::Toolset>), StoreError> {
+        let Shelf { store, workspace } = &self.shelf;
+        let mut entries = Vec::new();
+        for status in [ConnectionStatus::Connected, ConnectionStatus::Testing, ConnectionStatus::Error] {
+            let mut after = None;
+            loop {
+                let query = ConnectionQuery {
+                    status: Some(status),
+                    limit: store::PAGE_MAX,
+                    after,
+                    ..ConnectionQuery::default()
+                };
+                let page = store.list_connections(Scope::from(*workspace), query).await?;
+                let rows = page.items.iter().map(|one| &one.connection);
+                entries.extend(rows.filter(|row| is_used(row)).map(entry_of));
+                after = page.next;
+                if after.is_none() {
+                    break;
+                }
+            }
+        }
+        let sets = store.list_toolsets(*workspace).await?.iter().filter_map(toolset).collect();
+        Ok((entries, sets))
+    }
+}
+
+impl Connections {
+    /// At the start: what was being tested when the last hub ended did not pass; what is connected is
+    /// mounted.
+    pub(crate) async fn begin(&self, now: Timestamp) {
+        let Shelf { store, workspace } = &self.stored.shelf;
+        let before = match store.backend() {
+            Backend::Postgres => Timestamp(now.0 - TEST_MAX_MS),
+            Backend::Memory | Backend::Sqlite => now,
+        };
+        let reason = "the hub ended while it was being tested; test it again";
+        if let Err(error) = store.fail_testing(*workspace, before, now, reason).await {
+            tracing::error!("connections that were being tested cannot be set right: {}", error.fault());
+        }
+        self.read_store().await;
+    }
+
+    /// Follows the store until it is closed.
+    pub(crate) async fn follow(&self) {
+        let mut feed = self.stored.shelf.store.subscribe();
+        while feed.changed().await.is_ok() {
+            if !self.read_store().await {
+                tokio::time::sleep(AGAIN).await;
+                feed.mark_changed();
+            }
+        }
+    }
+
+    /// Reads the store and brings what runs in step. False when the store did not answer.
+    pub(super) async fn read_store(&self) -> bool {
+        let _turn = self.stored.turn.lock().await;
+        match self.stored.read().await {
+            Ok((entries, sets)) => {
+                // Connectors belong to the control runtime, whichever one this was asked on.
+                let _inside = self.control.enter();
+                let Changes { added, changed, removed, kept } = self.apply_stored(entries, sets);
+                if !(added.is_empty() && changed.is_empty() && removed.is_empty() && kept.is_empty()) {
+                    tracing::info!(?added, ?changed, ?removed, ?kept, "connections read from the store");
+                }
+                true
+            }
+            Err(StoreError::Closed) => true,
+            Err(error) => {
+                tracing::error!("the connections cannot be read: {}", error.fault());
+                false
+            }
+        }
+    }
+}
+
+/// Whether calls find it: what has been connected, and has not been disconnected since. One whose last test
+/// failed stays, and its calls say why they fail: it may be well again before anybody looks.
+fn is_used(row: &ConnectionRow) -> bool {
+    row.status == ConnectionStatus::Connected || row.connected_at.is_some()
+}
+
+fn toolset(row: &ToolsetRow) -> Option<call::Toolset> {
+    let tools: Vec<api::ChosenTool> = match serde_json::from_value(row.tools.value()) {
+        Ok(tools) => tools,
+        Err(error) => {
+            tracing::error!(toolset = %row.key, "a stored toolset cannot be read: {error}");
+            return None;
+        }
+    };
+    let picked = tools.into_iter().filter_map(|one| {
+        let (connection, tool) = one.tool.split_once("__")?;
+        Some(call::Picked {
+            connection: connection.parse().ok()?,
+            tool: tool.into(),
+            rename: one.rename.map(Into::into),
+            description: one.description.map(Into::into),
+        })
+    });
+    Some(call::Toolset { key: row.key.clone(), tools: picked.collect() })
+}
