@@ -1,5 +1,7 @@
 //! `/api/v1/integrations`: the catalogue, as far as the caller's workspace has it.
 
+pub(crate) mod change;
+
 use std::sync::Arc;
 
 use axum::Json;

@@ -120,6 +120,9 @@ pub(crate) enum Verb {
     /// Connections
     #[command(subcommand)]
     Connection(ConnectionVerb),
+    /// Toolsets: chosen tools, each set an MCP endpoint of its own
+    #[command(subcommand)]
+    Toolset(ToolsetVerb),
     /// The configuration
     #[command(subcommand)]
     Config(ConfigVerb),
@@ -196,10 +199,121 @@ pub(crate) enum ConnectionVerb {
         /// Its key
         connection: String,
     },
+    /// Make one, of an entry of the catalogue
+    New {
+        /// Slug of what it is to be a connection with (`trunkline catalog list`)
+        integration: String,
+        /// What people call it
+        name: String,
+        #[command(flatten)]
+        content: ConnectionContent,
+        /// What URLs and tool names call it (default: made of the name)
+        #[arg(long = "as", value_name = "KEY")]
+        key: Option<String>,
+        /// Connect it at once
+        #[arg(long)]
+        connect: bool,
+    },
+    /// Change one
+    Change {
+        /// Its key or id
+        connection: String,
+        #[command(flatten)]
+        content: ConnectionContent,
+        /// What people call it from now on
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+        /// Pin another version of its integration
+        #[arg(long, value_name = "VERSION")]
+        version: Option<String>,
+    },
+    /// Remove one, with its credentials, log and metrics
+    Remove {
+        /// Its key or id
+        connection: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
     /// Connect afresh and say how it went
     Test {
-        /// Its key
+        /// Its key or id
         connection: String,
+    },
+    /// Test one, and use it when the test passes
+    Connect {
+        /// Its key or id
+        connection: String,
+    },
+    /// Stop using one; what it is and was stays
+    Disconnect {
+        /// Its key or id
+        connection: String,
+    },
+    /// What happened to one, newest first
+    Logs {
+        /// Its key or id
+        connection: String,
+        /// How many
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=500))]
+        limit: u32,
+        /// Only those with this text in the message
+        #[arg(long, value_name = "TEXT")]
+        search: Option<String>,
+    },
+    /// How checks of one went, newest first, and added up
+    Health {
+        /// Its key or id
+        connection: String,
+        /// How many
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=500))]
+        limit: u32,
+    },
+}
+
+/// What a connection says.
+#[derive(Debug, Args)]
+pub(crate) struct ConnectionContent {
+    /// Configuration as key=value; a value that is JSON is taken as JSON, and null removes
+    #[arg(value_name = "KEY=VALUE")]
+    pub(crate) pairs: Vec<String>,
+    /// The configuration as a JSON object, @FILE with one, or - for standard input
+    #[arg(long, value_name = "JSON", conflicts_with = "pairs")]
+    pub(crate) args: Option<String>,
+    /// It may reach private and loopback addresses
+    #[arg(long)]
+    pub(crate) private: bool,
+    /// The exact command line that it may start, as the refusal without it tells
+    #[arg(long, value_name = "COMMAND LINE")]
+    pub(crate) consent: Option<String>,
+}
+
+/// `toolset ...`
+#[derive(Debug, Subcommand)]
+pub(crate) enum ToolsetVerb {
+    /// List those made here
+    List,
+    /// Everything about one
+    Show {
+        /// Its key
+        toolset: String,
+    },
+    /// Make one, or replace its content
+    Put {
+        /// Its key
+        toolset: String,
+        /// What people call it
+        name: String,
+        /// Its tools: connection__tool, or connection__tool=NAME to call it otherwise in the set
+        tools: Vec<String>,
+        /// What it is for
+        #[arg(long, default_value = "")]
+        description: String,
+    },
+    /// Remove one
+    Remove {
+        /// Its key
+        toolset: String,
     },
 }
 

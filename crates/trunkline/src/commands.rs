@@ -16,6 +16,7 @@ mod probe;
 mod serve;
 mod status;
 mod tools;
+mod toolset;
 
 use crate::cli::{Cli, ConfigVerb, Shared, Verb};
 use crate::config::{Config, Wanted, load};
@@ -51,6 +52,7 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Quit> {
         Verb::Doctor => doctor::run(shared),
         Verb::Key(verb) => key::run(shared, verb),
         Verb::Connection(verb) => connection::run(shared, verb),
+        Verb::Toolset(verb) => toolset::run(shared, verb),
         Verb::Calls { tail, search, limit } => calls::run(shared, *tail, search.as_deref(), *limit),
     }
 }

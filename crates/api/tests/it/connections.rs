@@ -295,6 +295,35 @@ async fn the_catalogue_is_listed_by_type_category_and_slug() {
 }
 
 #[tokio::test]
+async fn an_entry_of_ones_own_appears_at_once_and_can_be_connected() {
+    let hub = hub_with_catalogue().await;
+    let path = "/api/v1/integrations/notes";
+    let schema = json!({ "type": "object", "properties": { "url": { "type": "string" } } });
+    let body = json!({ "name": "Notes", "type": "mcp", "category": "productivity", "config_schema": schema });
+    let made = send(&hub, Method::PUT, path, &body).await;
+    assert_eq!((made.status.as_u16(), &made.json["origin"]), (201, &json!("api")), "{}", made.text);
+    assert_eq!(hub.post("/api/v1/connections", &NOTES.replace("server", "notes")).await.status, 201);
+    let mut second = body.clone();
+    second["version"] = "2.0.0".into();
+    assert_eq!(send(&hub, Method::PUT, path, &second).await.status, 200);
+    let pinned = hub.get("/api/v1/connections/my-notes").await.json;
+    assert_eq!(pinned["integration"]["version"], "1.0.0");
+    assert_eq!(pinned["integration"]["newest_version"], "2.0.0");
+    let upgrade = json!({ "version": "2.0.0" });
+    let upgraded = send(&hub, Method::PATCH, "/api/v1/connections/my-notes", &upgrade).await;
+    assert_eq!(upgraded.json["integration"]["previous_version"], "1.0.0", "{}", upgraded.text);
+    let nowhere = json!({ "version": "3.0.0" });
+    send(&hub, Method::PATCH, "/api/v1/connections/my-notes", &nowhere).await.is_problem(422, "TL-1202");
+
+    hub.ask(Method::DELETE, path).key(&hub.root).send().await.is_problem(409, "TL-1207");
+    send(&hub, Method::PUT, "/api/v1/integrations/server", &body).await.is_problem(409, "TL-1207");
+    let mut bad = body.clone();
+    bad["config_schema"] = json!({ "type": "nothing" });
+    send(&hub, Method::PUT, "/api/v1/integrations/bad", &bad).await.is_problem(422, "TL-1202");
+    send(&hub, Method::PUT, "/api/v1/integrations/Bad%20Slug", &body).await.is_problem(422, "TL-1202");
+}
+
+#[tokio::test]
 async fn a_search_takes_every_character_for_itself() {
     let hub = hub_with_catalogue().await;
     hub.post("/api/v1/connections", NOTES).await;

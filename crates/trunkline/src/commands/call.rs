@@ -46,7 +46,7 @@ pub(crate) fn run(shared: &Shared, wanted: &Wanted<'_>) -> Result<(), Quit> {
 }
 
 /// `--args`: a JSON object, `@FILE` with one, or `-` for standard input.
-fn object(text: &str) -> Result<String, Quit> {
+pub(super) fn object(text: &str) -> Result<String, Quit> {
     let read = |source: &mut dyn Read| {
         let mut text = String::new();
         source.take(ARGUMENT_BYTES_MAX).read_to_string(&mut text).map(|_| text)
@@ -67,7 +67,7 @@ fn object(text: &str) -> Result<String, Quit> {
 }
 
 /// `key=value` pairs: a value that is JSON is taken as JSON, anything else as text.
-fn of_pairs(pairs: &[String]) -> Result<Value, Quit> {
+pub(super) fn of_pairs(pairs: &[String]) -> Result<Value, Quit> {
     let mut map = Map::new();
     for pair in pairs {
         let Some((key, value)) = pair.split_once('=').filter(|(key, _)| !key.is_empty()) else {

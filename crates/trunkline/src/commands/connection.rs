@@ -1,50 +1,192 @@
-//! `trunkline connection list|show|test`.
+//! `trunkline connection ...`: what is connected, through a running hub.
 
-use serde_json::Value;
+use std::io::{BufRead, IsTerminal, Write};
 
+use serde_json::{Map, Value, json};
+
+use super::call::{object, of_pairs};
+use super::calls::moment;
 use super::client::{Remote, block_on, cell, escape};
-use crate::cli::{ConnectionVerb, Shared};
-use crate::say::{Quit, out, plain, table};
+use crate::cli::{ConnectionContent, ConnectionVerb, Shared};
+use crate::say::{Quit, note, out, plain, table};
 
 /// Runs one of them.
 pub(crate) fn run(shared: &Shared, verb: &ConnectionVerb) -> Result<(), Quit> {
     let hub = Remote::of(shared);
+    let show = |answer: &Value, text: String| out(&if shared.json { answer.to_string() } else { text });
     match verb {
         ConnectionVerb::List => {
-            let answer = block_on(hub.get("/api/v1/connections"))?;
-            let list = answer.get("connections").and_then(Value::as_array).cloned().unwrap_or_default();
-            out(&if shared.json { answer.to_string() } else { table(&rows(&list)) });
+            let answer = block_on(all(&hub))?;
+            show(&answer, table(&rows(list(&answer, "connections"))));
         }
         ConnectionVerb::Show { connection } => {
-            let answer = block_on(hub.get(&format!("/api/v1/connections/{}", escape(connection))))?;
-            out(&if shared.json { answer.to_string() } else { detail(&answer) });
+            let answer = block_on(hub.get(&path(connection, "")))?;
+            if answer.is_null() {
+                return Err(Quit::failed(format!("there is no connection `{connection}`"))
+                    .with_hint("`trunkline connection list` lists what there is"));
+            }
+            show(&answer, detail(&answer));
         }
-        ConnectionVerb::Test { connection } => {
-            let path = format!("/api/v1/connections/{}/test", escape(connection));
-            let answer = block_on(hub.ask("POST", &path, None))?;
-            let is_ok = answer.get("is_ok").and_then(Value::as_bool).unwrap_or(false);
-            if shared.json {
-                out(&answer.to_string());
-            } else {
-                let view = answer.get("connection").cloned().unwrap_or(Value::Null);
-                let problem = answer.get("problem").cloned().unwrap_or(Value::Null);
-                out(&match is_ok {
-                    true => format!(
-                        "{connection}: works ({} ms, {} tools)",
-                        cell(&answer, "duration_ms"),
-                        cell(&view, "tool_count")
-                    ),
-                    false => {
-                        format!("{connection}: {}\n  {}", cell(&problem, "detail"), cell(&problem, "hint"))
-                    }
-                });
+        ConnectionVerb::New { integration, name, content, key, connect } => {
+            let mut body = of_content(content)?;
+            body.insert("integration".to_owned(), integration.as_str().into());
+            body.insert("name".to_owned(), name.as_str().into());
+            if let Some(key) = key {
+                body.insert("key".to_owned(), key.as_str().into());
             }
-            if !is_ok {
-                return Err(Quit::silent(1));
+            let made = block_on(hub.ask("POST", "/api/v1/connections", Some(&Value::Object(body))))?;
+            let key = cell(&made, "key");
+            if *connect {
+                return tested(shared, &hub, &key, "connect");
             }
+            show(&made, format!("made {key}; `trunkline connection connect {key}` tests and uses it"));
+        }
+        ConnectionVerb::Change { connection, content, name, version } => {
+            let mut body = of_content(content)?;
+            for (field, value) in [("name", name), ("version", version)] {
+                if let Some(value) = value {
+                    body.insert(field.to_owned(), value.as_str().into());
+                }
+            }
+            let answer = block_on(hub.ask("PATCH", &path(connection, ""), Some(&Value::Object(body))))?;
+            show(&answer, format!("changed {connection}: revision {}", cell(&answer, "revision")));
+        }
+        ConnectionVerb::Remove { connection, yes } => {
+            if !yes {
+                ask(connection)?;
+            }
+            block_on(hub.ask("DELETE", &path(connection, ""), None))?;
+            show(&json!({ "removed": connection }), format!("removed {connection}"));
+        }
+        ConnectionVerb::Test { connection } => return tested(shared, &hub, connection, "test"),
+        ConnectionVerb::Connect { connection } => return tested(shared, &hub, connection, "connect"),
+        ConnectionVerb::Disconnect { connection } => {
+            let answer = block_on(hub.ask("POST", &path(connection, "/disconnect"), None))?;
+            show(&answer, format!("{connection}: {}", cell(&answer, "status")));
+        }
+        ConnectionVerb::Logs { connection, limit, search } => {
+            let search = search.as_ref().map(|text| format!("&search={}", escape(text))).unwrap_or_default();
+            let answer = block_on(hub.get(&path(connection, &format!("/logs?limit={limit}{search}"))))?;
+            show(&answer, table(&logs(list(&answer, "logs"))));
+        }
+        ConnectionVerb::Health { connection, limit } => {
+            let answer = block_on(hub.get(&path(connection, &format!("/health?limit={limit}"))))?;
+            show(&answer, health(&answer));
         }
     }
     Ok(())
+}
+
+/// Every page of the list, as one answer.
+pub(crate) async fn all(hub: &Remote) -> Result<Value, Quit> {
+    let mut connections = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let page = hub.get(&format!("/api/v1/connections?limit=500{cursor}")).await?;
+        connections.extend(list(&page, "connections").iter().cloned());
+        match page.get("next_cursor").and_then(Value::as_str) {
+            Some(next) => cursor = format!("&cursor={}", escape(next)),
+            None => return Ok(json!({ "connections": connections })),
+        }
+    }
+}
+
+/// Tests or connects, and says how it went; exits with 1 when it failed.
+fn tested(shared: &Shared, hub: &Remote, connection: &str, how: &str) -> Result<(), Quit> {
+    let answer = block_on(hub.ask("POST", &path(connection, &format!("/{how}")), None))?;
+    let is_ok = answer.get("is_ok").and_then(Value::as_bool).unwrap_or(false);
+    if shared.json {
+        out(&answer.to_string());
+    } else {
+        let view = answer.get("connection").cloned().unwrap_or(Value::Null);
+        let problem = answer.get("problem").cloned().unwrap_or(Value::Null);
+        out(&match is_ok {
+            true => format!(
+                "{connection}: works ({} ms, {} tools)",
+                cell(&answer, "duration_ms"),
+                cell(&view, "tool_count")
+            ),
+            false => format!("{connection}: {}\n  {}", cell(&problem, "detail"), cell(&problem, "hint")),
+        });
+    }
+    if is_ok { Ok(()) } else { Err(Quit::silent(1)) }
+}
+
+fn path(connection: &str, rest: &str) -> String {
+    format!("/api/v1/connections/{}{rest}", escape(connection))
+}
+
+fn list<'a>(answer: &'a Value, name: &str) -> &'a [Value] {
+    answer.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
+/// The members of a body that say what a connection is.
+fn of_content(content: &ConnectionContent) -> Result<Map<String, Value>, Quit> {
+    let config = match &content.args {
+        Some(text) => serde_json::from_str(&object(text)?).unwrap_or_default(),
+        None => of_pairs(&content.pairs)?,
+    };
+    let mut body = Map::new();
+    if config.as_object().is_some_and(|members| !members.is_empty()) {
+        body.insert("connection_config".to_owned(), config);
+    }
+    if content.private {
+        body.insert("egress_private".to_owned(), true.into());
+    }
+    if let Some(consent) = &content.consent {
+        body.insert("consent".to_owned(), consent.as_str().into());
+    }
+    Ok(body)
+}
+
+/// Whether it is meant: asked of a person, and required of a script.
+fn ask(connection: &str) -> Result<(), Quit> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Quit::usage("nobody is there to be asked").with_hint("say --yes to remove it"));
+    }
+    eprint!("Remove `{connection}` with its credentials, log and metrics? Type its key: ");
+    let _ = std::io::stderr().flush();
+    let mut line = String::new();
+    let read = std::io::stdin().lock().read_line(&mut line);
+    if read.is_ok() && line.trim() == connection {
+        return Ok(());
+    }
+    note("nothing was removed");
+    Err(Quit::silent(1))
+}
+
+fn logs(list: &[Value]) -> Vec<Vec<String>> {
+    let mut rows = vec![["AT", "EVENT", "MESSAGE"].map(str::to_owned).to_vec()];
+    for one in list {
+        let message = plain(one.get("message").and_then(Value::as_str).unwrap_or_default(), 200);
+        rows.push(vec![at(one, "created_at"), cell(one, "event_type"), message]);
+    }
+    rows
+}
+
+fn health(answer: &Value) -> String {
+    let summary = answer.get("summary").cloned().unwrap_or(Value::Null);
+    let rate = summary.get("success_rate").and_then(Value::as_f64);
+    let rate = rate.map_or_else(|| "no checks".to_owned(), |rate| format!("{:.1} % good", rate * 100.0));
+    let mut text = format!(
+        "last day: {} checks, {rate}, mean {} ms, p95 {} ms, max {} ms\n",
+        cell(&summary, "count"),
+        cell(&summary, "mean_ms"),
+        cell(&summary, "p95_ms"),
+        cell(&summary, "max_ms"),
+    );
+    let mut rows = vec![["AT", "MS", "WENT", "WHY NOT"].map(str::to_owned).to_vec()];
+    for one in list(answer, "metrics") {
+        let went = if one.get("success") == Some(&Value::Bool(true)) { "well" } else { "wrong" };
+        let reason = plain(one.get("error_message").and_then(Value::as_str).unwrap_or_default(), 160);
+        rows.push(vec![at(one, "checked_at"), cell(one, "response_time_ms"), went.to_owned(), reason]);
+    }
+    text.push_str(&table(&rows));
+    text
+}
+
+fn at(one: &Value, field: &str) -> String {
+    one.get(field).and_then(Value::as_i64).map(moment).unwrap_or_default()
 }
 
 /// Connections as rows with a heading.

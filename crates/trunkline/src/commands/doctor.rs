@@ -239,7 +239,7 @@ fn listener(config: &Config, hub: &Remote, is_answering: bool, findings: &mut Ve
 }
 
 fn connections(hub: &Remote, findings: &mut Vec<Finding>) {
-    match block_on(hub.get("/api/v1/connections")) {
+    match block_on(super::connection::all(hub)) {
         Err(quit) => find(findings, Verdict::Warning, "connections", quit.what, Some(quit.hint)),
         Ok(answer) => {
             for one in answer.get("connections").and_then(Value::as_array).into_iter().flatten() {

@@ -12,7 +12,7 @@ pub(crate) fn run(shared: &Shared) -> Result<(), Quit> {
     let hub = Remote::of(shared);
     let (status, connections) = block_on(async {
         let status = hub.get("/api/v1/status").await?;
-        let connections = hub.get("/api/v1/connections").await?;
+        let connections = super::connection::all(&hub).await?;
         Ok((status, connections))
     })?;
     let list = connections.get("connections").and_then(Value::as_array).cloned().unwrap_or_default();

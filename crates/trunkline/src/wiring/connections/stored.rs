@@ -124,8 +124,8 @@ fn toolset(row: &ToolsetRow) -> Option<call::Toolset> {
         Some(call::Picked {
             connection: connection.parse().ok()?,
             tool: tool.into(),
-            rename: one.rename.map(Into::into),
-            description: one.description.map(Into::into),
+            rename: one.rename,
+            description: one.description,
         })
     });
     Some(call::Toolset { key: row.key.clone(), tools: picked.collect() })

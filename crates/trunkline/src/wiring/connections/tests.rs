@@ -8,9 +8,11 @@ use call::Pipeline;
 use connector::Connector;
 use credential::SystemEntropy;
 use ledger::Recorder;
+use model::id::WorkspaceId;
 use model::{Code, ConnectionStatus, Key, SystemClock};
+use store::MemoryStore;
 
-use super::{Changes, Connections};
+use super::{Changes, Connections, Shelf};
 use crate::config::hub::Limits;
 use crate::config::{Config, parse};
 
@@ -35,7 +37,9 @@ fn connections() -> Arc<Connections> {
         guard: Arc::new(guard),
         facts: None,
     };
-    Connections::new(pipeline, parts, Limits::default())
+    let workspace = WorkspaceId::new(&SystemClock::new(), &SystemEntropy);
+    let shelf = Shelf { store: Arc::new(MemoryStore::new()), workspace };
+    Connections::new(pipeline, parts, Limits::default(), shelf)
 }
 
 fn running(connections: &Connections, key: &str) -> Arc<dyn Connector> {

@@ -1,0 +1,174 @@
+//! Entries of the catalogue that a workspace makes for itself: they appear at once, and in that workspace
+//! only. Those of the program and of the operator's folders change there.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use call::schema::Check;
+use http::StatusCode;
+use http::header::LOCATION;
+use model::id::IntegrationId;
+use model::{Caller, Category, Code, Fault, IntegrationKind};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use store::{IntegrationCommand, IntegrationRow, Json as StoredJson, Origin};
+use utoipa::ToSchema;
+
+use super::{IntegrationView, view};
+use crate::app::App;
+use crate::body;
+use crate::connections::create::unfit;
+use crate::extract::{Segments, Signed};
+use crate::openapi::schema;
+use crate::rescue::Problem;
+
+/// An entry of the catalogue.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = IntegrationTypeContent)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct IntegrationBody {
+    #[schema(min_length = 1, max_length = 256)]
+    name: String,
+    #[schema(inline, value_type = schema::IntegrationType)]
+    r#type: IntegrationKind,
+    #[schema(inline, value_type = schema::IntegrationCategory)]
+    category: Category,
+    #[serde(default)]
+    #[schema(max_length = 4096)]
+    description: String,
+    /// Which icon shows it; one that there is not is shown as `default`.
+    #[schema(max_length = 256)]
+    icon_type: Option<String>,
+    #[serde(default)]
+    #[schema(max_length = 4096)]
+    docs_url: String,
+    /// False takes it out of the catalogue; its connections stay.
+    is_active: Option<bool>,
+    /// JSON Schema of a connection's configuration.
+    #[schema(value_type = Object)]
+    config_schema: Value,
+    /// Version of this definition, for connections to pin.
+    #[schema(min_length = 1, max_length = 64)]
+    version: Option<String>,
+}
+
+/// Make an entry of the catalogue, or replace one that was made here
+///
+/// It appears at once, in your workspace. Its connections stay with the version that they are pinned to.
+#[utoipa::path(put, path = "/api/v1/integrations/{slug}", operation_id = "putIntegrationType", tag = "integrations",
+    params(("slug" = String, Path, description = "Its slug: 1 to 64 of `a-z`, `0-9` and `-`.")),
+    request_body = IntegrationBody,
+    responses(
+        (status = OK, description = "Replaced", body = IntegrationView),
+        (status = CREATED, description = "Made", body = IntegrationView)))]
+pub(crate) async fn put(
+    State(app): State<Arc<App>>,
+    Signed(caller): Signed,
+    Segments(slug): Segments<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (head, body) = request.into_parts();
+    let body: IntegrationBody = body::json(&head.headers, body, app.parts.settings.body_bytes_max).await?;
+    let is_slug = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if slug.is_empty() || slug.len() > store::SLUG_LEN_MAX || !slug.chars().all(is_slug) {
+        return Err(unfit("slug: has to have 1 to 64 of a-z, 0-9 and -"));
+    }
+    let before = app.parts.store.find_integration(caller.owner.workspace, &slug).await?;
+    let row = row_of(&app, &caller, slug, body)?;
+    let slug = row.slug.clone();
+    let command = match &before {
+        None => IntegrationCommand::Insert(Box::new(row)),
+        Some(before) if before.origin == Origin::Api => {
+            IntegrationCommand::Update { row: Box::new(row), expected: Some(before.revision) }
+        }
+        Some(before) => return Err(of_others(before)),
+    };
+    app.parts.store.change_integration(command).await?;
+    let row = app.parts.store.find_integration(caller.owner.workspace, &slug).await?;
+    let row = row.ok_or_else(|| Problem::new(Code::CONFLICT, "it was removed at the same time"))?;
+    let status = if before.is_some() { StatusCode::OK } else { StatusCode::CREATED };
+    let location = format!("/api/v1/integrations/{slug}");
+    Ok((status, [(LOCATION, location)], Json(view(&app, row))).into_response())
+}
+
+/// Remove an entry that was made here and has no connections
+#[utoipa::path(delete, path = "/api/v1/integrations/{slug}", operation_id = "deleteIntegrationType",
+    tag = "integrations", params(("slug" = String, Path, description = "Its slug.")),
+    responses((status = NO_CONTENT, description = "It is gone.")))]
+pub(crate) async fn delete(
+    State(app): State<Arc<App>>,
+    Signed(caller): Signed,
+    Segments(slug): Segments<String>,
+) -> Result<StatusCode, Problem> {
+    let workspace = caller.owner.workspace;
+    match app.parts.store.find_integration(workspace, &slug).await? {
+        None => {
+            let slug: String = slug.chars().take(64).collect();
+            Err(Fault::new(Code::NOT_FOUND, format!("there is no integration `{slug}`"))
+                .with_hint("GET /api/v1/integrations lists them")
+                .into())
+        }
+        Some(row) if row.origin != Origin::Api => Err(of_others(&row)),
+        Some(row) => {
+            let command = IntegrationCommand::Delete { workspace, slug: row.slug };
+            app.parts.store.change_integration(command).await?;
+            Ok(StatusCode::NO_CONTENT)
+        }
+    }
+}
+
+fn row_of(
+    app: &App,
+    caller: &Caller,
+    slug: String,
+    body: IntegrationBody,
+) -> Result<IntegrationRow, Problem> {
+    if !body.config_schema.is_object() {
+        return Err(unfit("config_schema: is not an object"));
+    }
+    let text = body.config_schema.to_string();
+    if let Some(why) = Check::compile(text.as_bytes()).problem() {
+        return Err(unfit(format!("config_schema: {why}")));
+    }
+    let now = app.parts.clock.now();
+    let manifest = json!({
+        "slug": slug,
+        "name": body.name,
+        "type": body.r#type,
+        "category": body.category,
+        "description": body.description,
+        "docs_url": body.docs_url,
+        "config_schema": body.config_schema,
+    });
+    let manifest = manifest.to_string();
+    Ok(IntegrationRow {
+        id: IntegrationId::new(&*app.parts.clock, &*app.parts.entropy),
+        workspace: Some(caller.owner.workspace),
+        slug,
+        name: body.name.trim().to_owned(),
+        kind: body.r#type,
+        category: body.category,
+        description: body.description,
+        icon_type: body.icon_type.unwrap_or_else(|| "default".to_owned()),
+        docs_url: body.docs_url,
+        is_active: body.is_active.unwrap_or(true),
+        config_schema: StoredJson::from_value("config_schema", &body.config_schema)?,
+        version: body.version.unwrap_or_else(|| "1.0.0".to_owned()),
+        manifest_digest: Sha256::digest(manifest.as_bytes()).into(),
+        manifest: Some(manifest),
+        origin: Origin::Api,
+        revision: 1,
+        created_at: now,
+        updated_at: now,
+    })
+}
+
+fn of_others(row: &IntegrationRow) -> Problem {
+    let whose = if row.origin == Origin::Builtin { "the program's own" } else { "in the operator's folder" };
+    Fault::new(Code::CONFLICT, format!("the integration `{}` is {whose}", row.slug))
+        .with_hint("make one with another slug")
+        .into()
+}
