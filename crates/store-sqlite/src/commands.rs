@@ -1,7 +1,12 @@
 //! Each command as SQL. Preconditions are checked inside the same transaction.
 
+use model::Owner;
+use model::id::WorkspaceId;
 use rusqlite::{Connection, OptionalExtension, params};
 use store::{API_KEYS_MAX, ApiKeyRow, Command, NewOwner, StoreError};
+
+use crate::sql::{blob, execute, one};
+use crate::{connections, credentials, data_keys, health, integrations, leases, logs, requests, toolsets};
 
 /// Runs one command inside the transaction that is open.
 pub(crate) fn run(db: &Connection, command: &Command) -> Result<(), StoreError> {
@@ -71,15 +76,15 @@ pub(crate) fn run(db: &Connection, command: &Command) -> Result<(), StoreError> 
             let sql = "DELETE FROM connection_facts WHERE workspace_id = ?1 AND connection_key = ?2";
             execute(db, sql, params![workspace.uuid().as_bytes(), connection.as_str()]).map(drop)
         }
-        Command::Integration(_)
-        | Command::Connection(_)
-        | Command::Credential(_)
-        | Command::DataKey(_)
-        | Command::Log(_)
-        | Command::Health(_)
-        | Command::Toolset(_)
-        | Command::Lease(_)
-        | Command::Request(_) => Err(later()),
+        Command::Integration(command) => integrations::run(db, command),
+        Command::Connection(command) => connections::run(db, command),
+        Command::Credential(command) => credentials::run(db, command),
+        Command::DataKey(command) => data_keys::run(db, command),
+        Command::Log(command) => logs::run(db, command),
+        Command::Health(command) => health::run(db, command),
+        Command::Toolset(command) => toolsets::run(db, command),
+        Command::Lease(command) => leases::run(db, command),
+        Command::Request(command) => requests::run(db, command),
     }
 }
 
@@ -134,10 +139,6 @@ fn insert_api_key(db: &Connection, row: &ApiKeyRow) -> Result<(), StoreError> {
     .map(drop)
 }
 
-fn execute(db: &Connection, sql: &str, params: &[&dyn rusqlite::ToSql]) -> Result<usize, StoreError> {
-    db.prepare_cached(sql).and_then(|mut statement| statement.execute(params)).map_err(failed)
-}
-
 /// `orphan` is the answer when the row refers to something that is not there.
 fn execute_or(
     db: &Connection,
@@ -162,6 +163,15 @@ fn failed(error: rusqlite::Error) -> StoreError {
     StoreError::unavailable("write", error)
 }
 
-fn later() -> StoreError {
-    StoreError::unavailable("do this", std::io::Error::other("not served by this backend yet"))
+/// The workspace must exist.
+pub(crate) fn check_workspace(db: &Connection, workspace: WorkspaceId) -> Result<(), StoreError> {
+    let found = one(db, "SELECT 1 FROM workspaces WHERE id = ?1", params![blob(workspace)], |_| Ok(()))?;
+    found.ok_or(StoreError::Missing { noun: "workspace" })
+}
+
+/// The owner must exist.
+pub(crate) fn check_owner(db: &Connection, owner: Owner) -> Result<(), StoreError> {
+    let sql = "SELECT 1 FROM users WHERE workspace_id = ?1 AND id = ?2";
+    let found = one(db, sql, params![blob(owner.workspace), blob(owner.user)], |_| Ok(()))?;
+    found.ok_or(StoreError::Missing { noun: "owner" })
 }

@@ -6,11 +6,20 @@
 //! (`store::FolderLock`, taken by the binary).
 
 mod commands;
-mod later;
+mod connections;
+mod credentials;
+mod data_keys;
+mod health;
+mod integrations;
+mod leases;
+mod logs;
 mod migrate;
 mod open;
 mod readers;
+mod requests;
 mod rows;
+mod sql;
+mod toolsets;
 mod writer;
 
 use std::path::PathBuf;

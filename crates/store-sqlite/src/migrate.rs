@@ -12,8 +12,10 @@ use store::migration::{Applied, Migration, pending};
 use crate::open::not_ours_or;
 
 /// Every migration, in order. A new one is a file and a line here; one that was released never changes.
-pub(crate) const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "first", sql: include_str!("../migrations/0001_first.sql") }];
+pub(crate) const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "first", sql: include_str!("../migrations/0001_first.sql") },
+    Migration { version: 2, name: "connections", sql: include_str!("../migrations/0002_connections.sql") },
+];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (\
      version INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, \
@@ -140,13 +142,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("hub.db");
         let db = open::writer(&path, MIGRATIONS, &clock()).unwrap();
-        db.execute("INSERT INTO workspaces VALUES (zeroblob(16), 'before', 1)", []).unwrap();
+        db.execute("INSERT INTO workspaces (id, name, created_at) VALUES (zeroblob(16), 'before', 1)", [])
+            .unwrap();
         drop(db);
         let next = with("CREATE TABLE later (x INTEGER); UPDATE workspaces SET name = 'after';");
         let db = open::writer(&path, &next, &clock()).unwrap();
         assert_eq!(count(&db, "SELECT count(*) FROM later"), 0);
         assert_eq!(count(&db, "SELECT count(*) FROM workspaces WHERE name = 'after'"), 1);
-        let copy = folder.path().join("hub.db.before-v2");
+        let copy = folder.path().join("hub.db.before-v3");
         assert_eq!(copy.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         let copy = Connection::open(copy).unwrap();
         assert_eq!(count(&copy, "SELECT count(*) FROM workspaces WHERE name = 'before'"), 1);
@@ -154,7 +157,7 @@ mod tests {
         drop(db);
         // The program that does not know the new schema does not touch it.
         let older = open::writer(&path, MIGRATIONS, &clock()).unwrap_err();
-        assert!(matches!(older, StoreError::NewerSchema { found: 2, known: 1 }));
+        assert!(matches!(older, StoreError::NewerSchema { found: 3, known: 2 }));
     }
 
     #[test]
@@ -166,7 +169,7 @@ mod tests {
         assert!(matches!(open::writer(&path, &broken, &clock()), Err(StoreError::Unavailable { .. })));
         let db = open::writer(&path, MIGRATIONS, &clock()).unwrap();
         assert_eq!(count(&db, "SELECT count(*) FROM sqlite_schema WHERE name = 'later'"), 0);
-        assert_eq!(count(&db, "SELECT count(*) FROM schema_migrations"), 1);
+        assert_eq!(count(&db, "SELECT count(*) FROM schema_migrations"), 2);
     }
 
     #[test]

@@ -35,18 +35,29 @@ impl Readers {
         doing: &'static str,
         look: impl FnOnce(&Connection) -> rusqlite::Result<A> + Send + 'static,
     ) -> Result<A::Value, StoreError> {
+        self.look(doing, move |db| look(db).map_err(|e| StoreError::unavailable(doing, e)))
+            .await?
+            .into_result()
+    }
+
+    /// Like [`Readers::read`], for reads that know their own errors.
+    pub(crate) async fn look<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        look: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| StoreError::Closed)?;
         let idle = Arc::clone(&self.idle);
         let looked = tokio::task::spawn_blocking(move || {
             let taken = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let db = taken.ok_or(StoreError::Closed)?;
-            let answer = look(&db).map_err(|e| StoreError::unavailable(doing, e));
+            let answer = look(&db);
             idle.lock().unwrap_or_else(PoisonError::into_inner).push(db);
             // Given back only now, also when the asker has gone away meanwhile.
             drop(permit);
             answer
         });
-        looked.await.map_err(|e| StoreError::unavailable(doing, e))??.into_result()
+        looked.await.map_err(|e| StoreError::unavailable(doing, e))?
     }
 
     /// Waits for reads under way, then closes the connections.

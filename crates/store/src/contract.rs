@@ -2,13 +2,22 @@
 //! once, with what makes an empty store; each scene becomes a test of its own there.
 #![allow(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::indexing_slicing,
     reason = "this is test code, compiled for the backends' tests only"
 )]
 #![allow(clippy::missing_panics_doc, reason = "a scene panics when the backend breaks its promise")]
 
 mod api_keys;
+mod connections;
+mod credentials;
+mod events;
 mod facts;
+mod given;
+mod integrations;
+mod leases;
+mod search;
+mod toolsets;
 mod transactions;
 
 use std::sync::Arc;
@@ -20,7 +29,14 @@ use uuid::Uuid;
 use crate::{ApiKeyRow, NewOwner, Store};
 
 pub use api_keys::*;
+pub use connections::*;
+pub use credentials::*;
+pub use events::*;
 pub use facts::*;
+pub use integrations::*;
+pub use leases::*;
+pub use search::*;
+pub use toolsets::*;
 pub use transactions::*;
 
 /// Makes one test per scene. `$make` is an async function without arguments that answers with an
@@ -42,6 +58,49 @@ macro_rules! contract_tests {
             a_workspace_has_room_for_so_many_keys_in_use
             facts_are_remembered_replaced_and_forgotten
             a_fact_has_a_largest_size
+            an_integration_comes_back_as_it_was_stored
+            one_workspaces_integrations_are_not_there_for_another
+            a_slug_is_taken_once
+            seeding_twice_changes_nothing_and_a_new_version_keeps_the_old
+            an_edit_of_an_integration_must_have_seen_the_newest
+            an_integration_in_use_stays
+            the_catalogue_is_searched_by_text_kind_and_category
+            the_catalogue_is_turned_over_page_by_page
+            an_integration_that_cannot_be_stored_is_refused_by_name
+            a_connection_comes_back_as_it_was_stored
+            another_owner_sees_and_changes_no_connection
+            a_shared_connection_is_seen_by_colleagues_and_changed_by_its_owner
+            a_connection_needs_an_owner_and_an_integration
+            names_and_keys_are_taken_once_whatever_the_case
+            an_edit_must_have_seen_the_newest_revision
+            a_version_that_is_pinned_can_be_taken_back
+            status_moves_along_its_edges_and_nowhere_else
+            a_test_leaves_its_time_and_its_reason
+            a_crash_while_testing_never_sticks
+            a_connection_goes_with_all_that_belongs_to_it
+            a_connection_and_its_log_happen_together_or_not_at_all
+            connections_are_searched_literally_whatever_the_case
+            connections_are_filtered_by_kind_category_status_and_integration
+            pages_of_connections_stay_put_while_others_are_made
+            a_sealed_value_comes_back_as_it_was_stored
+            a_value_takes_the_place_of_exactly_what_was_read
+            a_value_belongs_to_a_connection_and_its_owner
+            previous_values_go_when_their_time_is_over
+            what_is_still_sealed_with_an_old_key_is_counted_and_listed
+            data_keys_follow_one_another_and_one_of_them_seals
+            a_log_is_read_newest_first_and_filtered
+            pages_of_a_log_stay_put_while_it_grows
+            an_event_has_a_connection_an_id_of_its_own_and_a_largest_size
+            old_log_entries_go_in_bounded_steps
+            health_is_read_newest_first_and_adds_up
+            rolling_up_loses_and_doubles_nothing
+            toolsets_are_made_edited_and_removed
+            a_lease_has_one_holder_at_a_time
+            a_late_holders_write_is_refused
+            many_who_ask_at_once_get_one_lease
+            a_request_is_claimed_once_and_its_answer_kept
+            claims_that_are_over_go_in_bounded_steps
+            what_is_in_no_snapshot_wakes_nobody
             a_list_of_commands_happens_whole_or_not_at_all
             a_failing_write_does_not_disturb_those_beside_it
             many_writers_at_once_all_land
