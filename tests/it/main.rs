@@ -11,6 +11,7 @@
 mod access;
 mod bridge;
 mod clients;
+mod connections;
 mod doors;
 mod faults;
 mod lifecycle;
