@@ -1,11 +1,15 @@
 //! Each command as SQL. Preconditions are checked inside the same transaction, under the row locks that
 //! make them hold until it ends.
 
+use model::Owner;
+use model::id::WorkspaceId;
 use sqlx::PgConnection;
 use sqlx::postgres::PgQueryResult;
 use sqlx::types::Json;
 use store::{API_KEYS_MAX, ApiKeyRow, Command, NewOwner, StoreError, Touch};
 use uuid::Uuid;
+
+use crate::{connections, credentials, data_keys, health, integrations, leases, logs, requests, toolsets};
 
 /// Why a command did not run.
 pub(crate) enum Failure {
@@ -70,7 +74,7 @@ pub(crate) async fn run(db: &mut PgConnection, command: &Command) -> Result<(), 
             .bind(fact.updated_at.0)
             .execute(db)
             .await;
-            written(put, "workspace")
+            written(put, "workspace", "the fact exists already")
         }
         Command::ForgetFacts { workspace, connection } => {
             sqlx::query("DELETE FROM connection_facts WHERE workspace_id = $1 AND connection_key = $2")
@@ -80,15 +84,15 @@ pub(crate) async fn run(db: &mut PgConnection, command: &Command) -> Result<(), 
                 .await?;
             Ok(())
         }
-        Command::Integration(_)
-        | Command::Connection(_)
-        | Command::Credential(_)
-        | Command::DataKey(_)
-        | Command::Log(_)
-        | Command::Health(_)
-        | Command::Toolset(_)
-        | Command::Lease(_)
-        | Command::Request(_) => Err(Failure::Refused(later())),
+        Command::Integration(command) => integrations::run(db, command).await,
+        Command::Connection(command) => connections::run(db, command).await,
+        Command::Credential(command) => credentials::run(db, command).await,
+        Command::DataKey(command) => data_keys::run(db, command).await,
+        Command::Log(command) => logs::run(db, command).await,
+        Command::Health(command) => health::run(db, command).await,
+        Command::Toolset(command) => toolsets::run(db, command).await,
+        Command::Lease(command) => leases::run(db, command).await,
+        Command::Request(command) => requests::run(db, command).await,
     }
 }
 
@@ -152,7 +156,7 @@ async fn insert_api_key(db: &mut PgConnection, row: &ApiKeyRow) -> Result<(), Fa
     .bind(row.revoked_at.map(|at| at.0))
     .execute(db)
     .await;
-    written(inserted, "owner")
+    written(inserted, "owner", "the API key exists already")
 }
 
 /// All touches in one statement. `greatest` passes over NULL, and no time moves back.
@@ -174,18 +178,42 @@ async fn touch(db: &mut PgConnection, touches: &[Touch]) -> Result<(), Failure> 
     Ok(())
 }
 
-/// `parent` is what is missing when the row refers to something that is not there.
-fn written(result: sqlx::Result<PgQueryResult>, parent: &'static str) -> Result<(), Failure> {
+/// `parent` is what is missing when the row refers to something that is not there, `clash` what to say of a
+/// row that is there already.
+pub(crate) fn written(
+    result: sqlx::Result<PgQueryResult>,
+    parent: &'static str,
+    clash: &'static str,
+) -> Result<(), Failure> {
     let Err(error) = result else {
         return Ok(());
     };
     match error.as_database_error().map(sqlx::error::DatabaseError::kind) {
         Some(sqlx::error::ErrorKind::ForeignKeyViolation) => Err(missing(parent)),
         Some(sqlx::error::ErrorKind::UniqueViolation) => {
-            Err(Failure::Refused(StoreError::Conflict { detail: "the API key exists already" }))
+            Err(Failure::Refused(StoreError::Conflict { detail: clash }))
         }
         _ => Err(Failure::Database(error)),
     }
+}
+
+/// The workspace must exist. The lock makes two nodes count and look for names in it one after the other.
+pub(crate) async fn lock_workspace(db: &mut PgConnection, workspace: WorkspaceId) -> Result<(), Failure> {
+    let found = sqlx::query("SELECT FROM workspaces WHERE id = $1 FOR NO KEY UPDATE")
+        .bind(workspace.uuid())
+        .fetch_optional(db)
+        .await?;
+    if found.is_none() { Err(missing("workspace")) } else { Ok(()) }
+}
+
+/// The owner must exist.
+pub(crate) async fn check_owner(db: &mut PgConnection, owner: Owner) -> Result<(), Failure> {
+    let found = sqlx::query("SELECT FROM users WHERE workspace_id = $1 AND id = $2")
+        .bind(owner.workspace.uuid())
+        .bind(owner.user.uuid())
+        .fetch_optional(db)
+        .await?;
+    if found.is_none() { Err(missing("owner")) } else { Ok(()) }
 }
 
 fn missing(noun: &'static str) -> Failure {
@@ -200,6 +228,8 @@ impl From<sqlx::Error> for Failure {
     }
 }
 
-fn later() -> StoreError {
-    StoreError::unavailable("do this", std::io::Error::other("not served by this backend yet"))
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Refused(error)
+    }
 }

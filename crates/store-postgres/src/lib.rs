@@ -4,11 +4,20 @@
 //! its own: tables are found through the connection's `search_path`.
 
 mod commands;
+mod connections;
+mod credentials;
+mod data_keys;
 mod error;
 mod feed;
-mod later;
+mod health;
+mod integrations;
+mod leases;
+mod logs;
 mod migrate;
+mod requests;
 mod rows;
+mod sql;
+mod toolsets;
 
 use std::sync::Arc;
 use std::time::Duration;

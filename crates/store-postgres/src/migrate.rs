@@ -8,8 +8,10 @@ use store::migration::{Applied, Migration, pending};
 use crate::error::unavailable;
 
 /// Every migration, in order. A new one is a file and a line here; one that was released never changes.
-pub(crate) const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "first", sql: include_str!("../migrations/0001_first.sql") }];
+pub(crate) const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "first", sql: include_str!("../migrations/0001_first.sql") },
+    Migration { version: 2, name: "connections", sql: include_str!("../migrations/0002_connections.sql") },
+];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (\
      version integer NOT NULL PRIMARY KEY, name text NOT NULL, checksum text NOT NULL, \

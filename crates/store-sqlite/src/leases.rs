@@ -1,4 +1,4 @@
-//! Leases.
+//! Leases: taking, holding, letting go, and the precondition that knows a late holder.
 
 use async_trait::async_trait;
 use rusqlite::{Connection, params};

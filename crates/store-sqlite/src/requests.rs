@@ -1,4 +1,4 @@
-//! Idempotency keys.
+//! Idempotency keys: claimed once, with the answer kept for whoever asks again.
 
 use async_trait::async_trait;
 use rusqlite::{Connection, params};
