@@ -90,6 +90,11 @@ pub(crate) fn whole<'de, T: TryFrom<i64>, D: Deserializer<'de>>(source: D) -> Re
         .ok_or_else(|| D::Error::custom(format!("`{number}` is not a whole number that fits here")))
 }
 
+/// The same where one has to be there.
+pub(crate) fn whole_required<'de, T: TryFrom<i64>, D: Deserializer<'de>>(source: D) -> Result<T, D::Error> {
+    whole(source)?.ok_or_else(|| D::Error::custom("null, where a whole number has to be"))
+}
+
 fn exactly(value: f64) -> Option<i64> {
     const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
     #[expect(

@@ -76,6 +76,7 @@ pub(crate) struct PageParams {
     #[param(minimum = 1, maximum = 500, default = 100)]
     limit: Option<usize>,
     /// `next_cursor` of the page before.
+    #[param(pattern = "^int_[0-7][0-9a-hjkmnp-tv-z]{25}[.].{1,256}$")]
     cursor: Option<String>,
 }
 

@@ -1,8 +1,8 @@
 //! Cursors as text. One says where a page ends and nothing else: what may be read is decided anew for every
 //! page, so that a made-up cursor shows nobody more than the first page would.
 
-use model::Timestamp;
 use model::id::{Id, Kind};
+use model::{Code, Fault, Timestamp};
 use store::{NameCursor, TimeCursor};
 
 use crate::rescue::Problem;
@@ -42,10 +42,9 @@ pub(crate) fn read_name(text: Option<&str>) -> Result<Option<NameCursor>, Proble
 }
 
 fn bad() -> Problem {
-    Problem::bad_message(
-        "`cursor` is not one that this list gave",
-        "send `next_cursor` of the page before as it came, or leave it out for the first page",
-    )
+    Fault::new(Code::BAD_ARGUMENTS, "cursor: is not one that this list gave")
+        .with_hint("send `next_cursor` of the page before as it came, or leave it out for the first page")
+        .into()
 }
 
 #[cfg(test)]

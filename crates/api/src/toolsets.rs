@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::body;
-use crate::connections::create::unfit;
+use crate::connections::create::{check_length, unfit};
 use crate::connections::list::etag;
 use crate::extract::{Segments, Signed};
 use crate::rescue::Problem;
@@ -30,7 +30,7 @@ const TEXT_LEN_MAX: usize = 4_096;
 #[serde(deny_unknown_fields)]
 pub struct ChosenTool {
     /// `connection__tool`.
-    #[schema(min_length = 4, max_length = 512)]
+    #[schema(max_length = 512, pattern = "^[a-z0-9-]{1,32}__.+$")]
     pub tool: String,
     /// What the set calls it; its own name unless said.
     #[serde(rename = "as", default, skip_serializing_if = "Option::is_none")]
@@ -111,7 +111,7 @@ pub(crate) async fn show(
 ///
 /// It is an MCP endpoint at once, at `/mcp/s/{toolset}`. A tool that is not there now is offered once it is.
 #[utoipa::path(put, path = "/api/v1/toolsets/{toolset}", operation_id = "putToolset", tag = "toolsets",
-    params(("toolset" = String, Path, description = "Its key: 1 to 32 of `a-z`, `0-9` and `-`.")),
+    params(("toolset" = String, Path, pattern = "^[a-z0-9-]{1,32}$", description = "Its key.")),
     request_body = ToolsetBody,
     responses(
         (status = OK, description = "Replaced", body = ToolsetView),
@@ -187,9 +187,7 @@ async fn find(app: &App, caller: &Caller, key: &str) -> Result<ToolsetRow, Probl
 }
 
 fn check(body: &ToolsetBody) -> Result<(), Problem> {
-    if body.name.trim().is_empty() || body.name.len() > 256 {
-        return Err(unfit("name: has to have 1 to 256 bytes"));
-    }
+    check_length("name", &body.name, store::NAME_LEN_MAX)?;
     if body.description.len() > TEXT_LEN_MAX {
         return Err(unfit(format!("description: has at most {TEXT_LEN_MAX} bytes")));
     }

@@ -157,7 +157,7 @@ impl StoreError {
                 Fault::new(Code::CONFLICT, detail).with_hint("look at the present state, then decide again")
             }
             Self::Taken { .. } => Fault::new(Code::CONFLICT, detail).with_hint("choose another"),
-            Self::Malformed { .. } => Fault::new(Code::BAD_MESSAGE, detail).with_hint("mend the value"),
+            Self::Malformed { .. } => Fault::new(Code::BAD_ARGUMENTS, detail).with_hint("mend the value"),
             Self::LeaseHeld | Self::LeaseLost => Fault::new(Code::BUSY, detail)
                 .with_hint("whoever has the lease does the work; ask again when it is done"),
             Self::Claimed => Fault::new(Code::KEY_REUSED, detail)

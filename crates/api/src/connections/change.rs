@@ -15,7 +15,7 @@ use store::{
 };
 use utoipa::ToSchema;
 
-use super::create::{check_config, check_consent, log_entry, unfit};
+use super::create::{check_config, check_consent, check_length, log_entry, unfit};
 use super::list::etag;
 use super::{ConnectionView, stored, view_of};
 use crate::app::App;
@@ -64,6 +64,11 @@ pub(crate) async fn update(
 ) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
     let patch: ConnectionPatch = body::json(&head.headers, body, app.parts.settings.body_bytes_max).await?;
+    for (field, text, max) in [("name", &patch.name, store::NAME_LEN_MAX), ("version", &patch.version, 64)] {
+        if let Some(text) = text {
+            check_length(field, text, max)?;
+        }
+    }
     let row = stored(&app, &caller, &named).await?;
     let expected = expected(&head.headers, &row)?;
     let integration = app.parts.store.find_integration_by_id(row.owner.workspace, row.integration_id).await?;

@@ -71,6 +71,7 @@ pub(crate) async fn create(
     let new: NewConnectionBody = body::json(&head.headers, body, app.parts.settings.body_bytes_max).await?;
     let integration = usable_integration(&app, &caller, &new.integration).await?;
     check_config(&integration, &new.connection_config)?;
+    check_length("name", &new.name, store::NAME_LEN_MAX)?;
     let key = match &new.key {
         Some(text) => text.parse::<Key>().map_err(|error| unfit(format!("key: {error}")))?,
         None => free_key(&app, &caller, &new.name).await?,
@@ -237,6 +238,17 @@ pub(crate) fn log_entry(
         created_at: app.parts.clock.now(),
     };
     Ok(Command::Log(LogCommand::Append(Box::new(entry))))
+}
+
+/// Whether a text has 1 to `max` bytes, blanks around it aside.
+pub(crate) fn check_length(field: &str, text: &str, max: usize) -> Result<(), Problem> {
+    if text.trim().is_empty() || text.len() > max || text.contains('\0') {
+        return Err(unfit(format!(
+            "{field}: has {} bytes, and has to have 1 to {max}, no NUL among them",
+            text.len()
+        )));
+    }
+    Ok(())
 }
 
 pub(crate) fn unfit(detail: impl Into<String>) -> Problem {

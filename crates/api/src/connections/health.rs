@@ -84,11 +84,13 @@ pub(crate) struct SummaryView {
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewMetricBody {
     #[schema(minimum = 0, maximum = 4_294_967_295_u32)]
+    #[serde(deserialize_with = "body::whole_required")]
     response_time_ms: u32,
     success: bool,
     #[schema(max_length = 2048)]
     error_message: Option<String>,
     /// When it was asked, milliseconds since 1970; now unless said.
+    #[serde(default, deserialize_with = "body::whole")]
     checked_at: Option<i64>,
 }
 

@@ -37,7 +37,7 @@ pub(crate) struct TestView {
 #[schema(as = StatusUpdate)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct StatusBody {
-    #[schema(inline, value_type = schema::ConnectionStatus)]
+    #[schema(inline, value_type = schema::SettableStatus)]
     status: ConnectionStatus,
     /// Why, when it is to `error`.
     #[schema(max_length = 2048)]

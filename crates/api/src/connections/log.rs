@@ -39,6 +39,7 @@ pub(crate) struct LogParams {
     #[param(minimum = 1, maximum = 500, default = 50)]
     limit: Option<usize>,
     /// `next_cursor` of the page before.
+    #[param(pattern = "^-?[0-9]{1,15}\\.[a-z]{3}_[0-7][0-9a-hjkmnp-tv-z]{25}$")]
     cursor: Option<String>,
 }
 

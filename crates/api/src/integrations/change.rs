@@ -20,7 +20,7 @@ use utoipa::ToSchema;
 use super::{IntegrationView, view};
 use crate::app::App;
 use crate::body;
-use crate::connections::create::unfit;
+use crate::connections::create::{check_length, unfit};
 use crate::extract::{Segments, Signed};
 use crate::openapi::schema;
 use crate::rescue::Problem;
@@ -59,7 +59,7 @@ pub(crate) struct IntegrationBody {
 ///
 /// It appears at once, in your workspace. Its connections stay with the version that they are pinned to.
 #[utoipa::path(put, path = "/api/v1/integrations/{slug}", operation_id = "putIntegrationType", tag = "integrations",
-    params(("slug" = String, Path, description = "Its slug: 1 to 64 of `a-z`, `0-9` and `-`.")),
+    params(("slug" = String, Path, pattern = "^[a-z0-9-]{1,64}$", description = "Its slug.")),
     request_body = IntegrationBody,
     responses(
         (status = OK, description = "Replaced", body = IntegrationView),
@@ -133,6 +133,20 @@ fn row_of(
     if let Some(why) = Check::compile(text.as_bytes()).problem() {
         return Err(unfit(format!("config_schema: {why}")));
     }
+    check_length("name", &body.name, store::NAME_LEN_MAX)?;
+    if let Some(version) = &body.version {
+        check_length("version", version, 64)?;
+    }
+    let icon_type = body.icon_type.unwrap_or_else(|| "default".to_owned());
+    for (field, text, max) in [
+        ("description", &body.description, store::DESCRIPTION_LEN_MAX),
+        ("docs_url", &body.docs_url, store::DESCRIPTION_LEN_MAX),
+        ("icon_type", &icon_type, store::NAME_LEN_MAX),
+    ] {
+        if text.len() > max || text.contains('\0') {
+            return Err(unfit(format!("{field}: has at most {max} bytes, and no NUL")));
+        }
+    }
     let now = app.parts.clock.now();
     let manifest = json!({
         "slug": slug,
@@ -152,7 +166,7 @@ fn row_of(
         kind: body.r#type,
         category: body.category,
         description: body.description,
-        icon_type: body.icon_type.unwrap_or_else(|| "default".to_owned()),
+        icon_type,
         docs_url: body.docs_url,
         is_active: body.is_active.unwrap_or(true),
         config_schema: StoredJson::from_value("config_schema", &body.config_schema)?,

@@ -72,6 +72,8 @@ listed! {
 words! {
     /// How a connection runs right now.
     Condition = "starting" "started" "degraded" "stopped";
+    /// Where a connection may be moved by word; the other statuses follow from tests.
+    SettableStatus = "configuring" "error" "disconnected";
     /// Era of the Model Context Protocol.
     Era = "legacy" "modern";
     /// What a call asked for.
