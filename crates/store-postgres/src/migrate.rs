@@ -76,3 +76,64 @@ async fn step(db: &mut PgConnection, migration: &Migration, clock: &dyn Clock) -
     .await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use model::{ManualClock, Timestamp};
+    use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+    use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
+    use store::StoreError;
+    use store::migration::Migration;
+
+    use super::{MIGRATIONS, run};
+
+    /// A pool on an empty schema of its own.
+    async fn pool() -> PgPool {
+        let server = std::env::var("TRUNKLINE_TEST_POSTGRES")
+            .expect("TRUNKLINE_TEST_POSTGRES is not set: run `make test`, which starts a PostgreSQL for it");
+        let mut db = PgConnection::connect(&server).await.unwrap();
+        let name: String = sqlx::query_scalar("SELECT 'test_' || replace(gen_random_uuid()::text, '-', '')")
+            .fetch_one(&mut db)
+            .await
+            .unwrap();
+        sqlx::raw_sql(AssertSqlSafe(format!("CREATE SCHEMA {name}"))).execute(&mut db).await.unwrap();
+        let options: PgConnectOptions = server.parse().unwrap();
+        PgPoolOptions::new().connect_lazy_with(options.options([("search_path", name)]))
+    }
+
+    async fn count(pool: &PgPool, sql: &'static str) -> i64 {
+        sqlx::query_scalar(sql).fetch_one(pool).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_step_that_fails_leaves_the_schema_as_it_was_and_the_next_start_goes_on() {
+        let (pool, clock) = (pool().await, ManualClock::at(Timestamp(1)));
+        run(&pool, &MIGRATIONS[..1], &clock).await.unwrap();
+        sqlx::raw_sql(
+            "INSERT INTO workspaces VALUES ('00000000-0000-0000-0000-000000000001', 'home', 1); \
+             INSERT INTO connection_facts \
+             VALUES ('00000000-0000-0000-0000-000000000001', 'files', 'era', 'x', 2)",
+        )
+        .execute(&pool)
+        .await
+        .unwrap();
+        const BROKEN: &[Migration] = &[
+            MIGRATIONS[0],
+            MIGRATIONS[1],
+            Migration { version: 3, name: "broken", sql: "SELECT nothing()" },
+        ];
+        let failed = run(&pool, BROKEN, &clock).await;
+        assert!(matches!(failed, Err(StoreError::Unavailable { .. })), "{failed:?}");
+        let tables = "SELECT count(*) FROM pg_tables WHERE schemaname = current_schema()";
+        assert_eq!(count(&pool, tables).await, 5, "the step before the broken one went back with it");
+        assert_eq!(count(&pool, "SELECT count(*) FROM schema_migrations").await, 1);
+
+        run(&pool, MIGRATIONS, &clock).await.unwrap();
+        let kept = "SELECT count(*) FROM workspaces JOIN connection_facts ON workspace_id = id \
+                    WHERE connection_count = 0";
+        assert_eq!(count(&pool, kept).await, 1);
+        let older = run(&pool, &MIGRATIONS[..1], &clock).await;
+        assert!(matches!(older, Err(StoreError::NewerSchema { found: 2, known: 1 })), "{older:?}");
+        pool.close().await;
+    }
+}

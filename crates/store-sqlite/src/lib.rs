@@ -5,8 +5,10 @@
 //! retry. Not its job: what the nouns mean (`store`), or holding the data folder's lock
 //! (`store::FolderLock`, taken by the binary).
 
+pub mod backup;
 mod commands;
 mod connections;
+mod copy;
 mod credentials;
 mod data_keys;
 mod health;
@@ -50,7 +52,7 @@ pub struct SqliteStore {
 
 impl SqliteStore {
     /// Opens the database file, making it (readable by its owner only) or migrating it first. Before an
-    /// existing one is migrated, a copy is kept beside it as `<file>.before-v<N>`.
+    /// existing one is migrated, a copy is kept as `backups/<file>.before-v<N>` beside it.
     ///
     /// # Errors
     /// [`StoreError`]: an old library, a newer schema, somebody else's database, a file or disk that does

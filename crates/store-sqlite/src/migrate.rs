@@ -1,14 +1,13 @@
 //! Bringing the file to the schema this program knows, with a copy kept before the first step.
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
 
 use model::Clock;
-use rusqlite::backup::Backup;
 use rusqlite::{Connection, TransactionBehavior, params};
 use store::StoreError;
 use store::migration::{Applied, Migration, pending};
 
+use crate::copy;
 use crate::open::not_ours_or;
 
 /// Every migration, in order. A new one is a file and a line here; one that was released never changes.
@@ -16,6 +15,12 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "first", sql: include_str!("../migrations/0001_first.sql") },
     Migration { version: 2, name: "connections", sql: include_str!("../migrations/0002_connections.sql") },
 ];
+
+/// The most copies from before migrations that are kept.
+const COPIES_MAX: usize = 5;
+/// What stands between the name of the file and the version in the name of a copy.
+const BEFORE: &str = ".before-v";
+const DOING: &str = "back up before migrating";
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (\
      version INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, \
@@ -50,7 +55,7 @@ fn names_of_tables(db: &Connection) -> rusqlite::Result<Vec<String>> {
     query.query_map([], |row| row.get(0))?.collect()
 }
 
-fn applied(db: &Connection) -> rusqlite::Result<Vec<Applied>> {
+pub(crate) fn applied(db: &Connection) -> rusqlite::Result<Vec<Applied>> {
     let mut query = db.prepare("SELECT version, checksum FROM schema_migrations ORDER BY version")?;
     let read = |row: &rusqlite::Row<'_>| Ok(Applied { version: row.get(0)?, checksum: row.get(1)? });
     query.query_map([], read)?.collect()
@@ -67,34 +72,32 @@ fn step(db: &mut Connection, migration: &Migration, clock: &dyn Clock) -> rusqli
     step.commit()
 }
 
-/// Copies the database to `<file>.before-v<version>`, whole or not at all.
+/// Copies the database to `backups/<file>.before-v<version>` beside it, whole or not at all, and lets go of
+/// the oldest copies.
 fn keep_copy(db: &Connection, path: &Path, version: u32) -> Result<(), StoreError> {
-    let failed = |error: std::io::Error| StoreError::unavailable("back up before migrating", error);
-    let (copy, beside) = (suffixed(path, &format!(".before-v{version}")), suffixed(path, ".before-new"));
-    // Left over from an attempt that was cut short; opening it would copy into its remains.
-    match std::fs::remove_file(&beside) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
-        _ => {}
-    }
-    let copied = (|| {
-        let mut to = Connection::open(&beside)?;
-        Backup::new(db, &mut to)?.run_to_completion(1024, Duration::ZERO, None)?;
-        to.pragma_update(None, "journal_mode", "DELETE")
-    })();
-    copied.map_err(|e| StoreError::unavailable("back up before migrating", e))?;
-    let rights = std::fs::metadata(path).map_err(failed)?.permissions();
-    std::fs::set_permissions(&beside, rights)
-        .and_then(|()| std::fs::File::open(&beside)?.sync_all())
-        .and_then(|()| std::fs::rename(&beside, &copy))
-        .map_err(failed)?;
+    let failed = |error: std::io::Error| StoreError::unavailable(DOING, error);
+    let folder = path.with_file_name("backups");
+    copy::make_private_folder(&folder).map_err(failed)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let copy = folder.join(format!("{name}{BEFORE}{version}"));
+    copy::copy_whole(db, &copy, DOING)?;
     tracing::info!(copy = %copy.display(), "store: kept a copy before migrating");
-    Ok(())
+    forget_oldest(&folder, &format!("{name}{BEFORE}")).map_err(failed)
 }
 
-fn suffixed(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
+/// Removes all but the [`COPIES_MAX`] newest copies. Other files are left alone.
+fn forget_oldest(folder: &Path, prefix: &str) -> std::io::Result<()> {
+    let mut copies = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if let Some(version) = name.strip_prefix(prefix).and_then(|rest| rest.parse::<u32>().ok()) {
+            copies.push((version, entry.path()));
+        }
+    }
+    copies.sort();
+    let excess = copies.len().saturating_sub(COPIES_MAX);
+    copies.into_iter().take(excess).try_for_each(|(_, path)| std::fs::remove_file(path))
 }
 
 #[cfg(test)]
@@ -133,8 +136,7 @@ mod tests {
         let pragma = |name| db.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
         assert_eq!((pragma("synchronous"), pragma("foreign_keys")), (2, 1));
         assert_eq!(db.pragma_query_value(None, "journal_mode", |r| r.get::<_, String>(0)).unwrap(), "wal");
-        let copies = std::fs::read_dir(folder.path()).unwrap();
-        assert!(!copies.flatten().any(|entry| entry.file_name().to_string_lossy().contains("before")));
+        assert!(!folder.path().join("backups").exists());
     }
 
     #[test]
@@ -149,7 +151,7 @@ mod tests {
         let db = open::writer(&path, &next, &clock()).unwrap();
         assert_eq!(count(&db, "SELECT count(*) FROM later"), 0);
         assert_eq!(count(&db, "SELECT count(*) FROM workspaces WHERE name = 'after'"), 1);
-        let copy = folder.path().join("hub.db.before-v3");
+        let copy = folder.path().join("backups/hub.db.before-v3");
         assert_eq!(copy.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         let copy = Connection::open(copy).unwrap();
         assert_eq!(count(&copy, "SELECT count(*) FROM workspaces WHERE name = 'before'"), 1);
@@ -184,5 +186,55 @@ mod tests {
             assert!(matches!(error, StoreError::NotOurs { .. }), "{error:?}");
         }
         assert!(std::fs::read_to_string(folder.path().join("text.db")).unwrap().starts_with("not a"));
+    }
+
+    #[test]
+    fn data_of_the_first_version_is_carried_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hub.db");
+        let db = open::writer(&path, &MIGRATIONS[..1], &clock()).unwrap();
+        let old = "INSERT INTO workspaces (id, name, created_at) VALUES (zeroblob(16), 'home', 1); \
+                   INSERT INTO connection_facts VALUES (zeroblob(16), 'files', 'era', x'ff', 2);";
+        db.execute_batch(old).unwrap();
+        drop(db);
+        let db = open::writer(&path, MIGRATIONS, &clock()).unwrap();
+        let kept = "SELECT count(*) FROM workspaces JOIN connection_facts ON workspace_id = id \
+                    WHERE connection_count = 0 AND bytes = x'ff'";
+        assert_eq!(count(&db, kept), 1);
+        assert_eq!(count(&db, "SELECT count(*) FROM pragma_foreign_key_check"), 0);
+    }
+
+    #[test]
+    fn a_hub_that_is_killed_while_migrating_migrates_at_its_next_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hub.db");
+        let db = open::writer(&path, &MIGRATIONS[..1], &clock()).unwrap();
+        // So little memory that half of the step is in the log when the end comes.
+        db.pragma_update(None, "cache_size", 1).unwrap();
+        db.execute_batch("BEGIN IMMEDIATE").unwrap();
+        db.execute_batch(MIGRATIONS[1].sql).unwrap();
+        let killed = tempfile::tempdir().unwrap();
+        for name in ["hub.db", "hub.db-wal"] {
+            std::fs::copy(folder.path().join(name), killed.path().join(name)).unwrap();
+        }
+        assert!(killed.path().join("hub.db-wal").metadata().unwrap().len() > 40_000, "half is there");
+        let db = open::writer(&killed.path().join("hub.db"), MIGRATIONS, &clock()).unwrap();
+        assert_eq!(count(&db, "SELECT count(*) FROM schema_migrations"), 2);
+        assert_eq!(count(&db, "SELECT count(*) FROM user_integrations"), 0);
+    }
+
+    #[test]
+    fn only_the_newest_copies_are_kept_and_nothing_else_is_touched() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for version in [2, 10, 3, 4, 5, 6, 7] {
+            std::fs::write(at(&format!("hub.db.before-v{version}")), "copy").unwrap();
+        }
+        std::fs::write(at("hub.db.before-vacation"), "mine").unwrap();
+        super::forget_oldest(folder.path(), "hub.db.before-v").unwrap();
+        assert!(!at("hub.db.before-v2").exists() && !at("hub.db.before-v3").exists());
+        for kept in ["hub.db.before-v4", "hub.db.before-v10", "hub.db.before-vacation"] {
+            assert!(at(kept).exists(), "{kept}");
+        }
     }
 }

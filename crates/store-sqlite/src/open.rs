@@ -69,6 +69,17 @@ pub(crate) fn readers(path: &Path) -> Result<Vec<Connection>, StoreError> {
         .collect()
 }
 
+/// A connection that looks at a database which must be there, beside whoever uses it.
+pub(crate) fn look(path: &Path) -> Result<Connection, StoreError> {
+    // SQLite would say only that it cannot open it.
+    std::fs::metadata(path).map_err(|e| StoreError::unavailable("open the database", e))?;
+    let db = connect(path)?;
+    match crate::migrate::applied(&db) {
+        Ok(_) => Ok(db),
+        Err(_) => Err(StoreError::NotOurs { path: path.to_owned() }),
+    }
+}
+
 /// A file that is no database at all is somebody else's; everything else is the disk's doing.
 pub(crate) fn not_ours_or(path: &Path, doing: &'static str, error: rusqlite::Error) -> StoreError {
     match error.sqlite_error_code() {

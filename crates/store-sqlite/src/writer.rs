@@ -99,18 +99,17 @@ fn write_until_closed(db: &Connection, mut messages: mpsc::Receiver<Message>, fe
 fn write_batch(db: &Connection, batch: &[Message]) -> Vec<Result<(), StoreError>> {
     let mut results = Vec::with_capacity(batch.len());
     let committed = (|| {
-        db.execute_batch("BEGIN IMMEDIATE")?;
+        db.execute_batch("BEGIN IMMEDIATE").map_err(failed)?;
         for message in batch {
             results.push(write_one(db, &message.commands)?);
         }
-        db.execute_batch("COMMIT")
+        db.execute_batch("COMMIT").map_err(failed)
     })();
     if let Err(error) = committed {
         if !db.is_autocommit() && db.execute_batch("ROLLBACK").is_err() {
             tracing::error!("store: a failed transaction could not be rolled back");
         }
         tracing::error!(%error, transactions = batch.len(), "store: nothing of a group was written");
-        let error = StoreError::unavailable("write", error);
         // Those that had failed for reasons of their own keep them.
         results.resize_with(batch.len(), || Ok(()));
         for result in &mut results {
@@ -123,13 +122,74 @@ fn write_batch(db: &Connection, batch: &[Message]) -> Vec<Result<(), StoreError>
 }
 
 /// Inside its own savepoint. The outer error is the end of the whole group.
-fn write_one(db: &Connection, commands: &[Command]) -> rusqlite::Result<Result<(), StoreError>> {
-    db.prepare_cached("SAVEPOINT message")?.execute([])?;
+fn write_one(db: &Connection, commands: &[Command]) -> Result<Result<(), StoreError>, StoreError> {
+    let step = |sql| db.prepare_cached(sql).and_then(|mut statement| statement.execute([])).map_err(failed);
+    step("SAVEPOINT message")?;
     let result = commands.iter().try_for_each(|command| run(db, command));
-    if result.is_err() {
-        // A full disk ends the transaction by itself; then this fails too, which ends the group.
-        db.prepare_cached("ROLLBACK TO message")?.execute([])?;
+    if let Err(error) = &result
+        && let Err(lost) = step("ROLLBACK TO message")
+    {
+        // A full disk ends the transaction by itself, and the savepoint with it: the group is over, and
+        // what was wrong first is the reason.
+        return Err(if db.is_autocommit() { error.clone() } else { lost });
     }
-    db.prepare_cached("RELEASE message")?.execute([])?;
+    step("RELEASE message")?;
     Ok(result)
+}
+
+fn failed(error: rusqlite::Error) -> StoreError {
+    StoreError::unavailable("write", error)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use model::id::{UserId, WorkspaceId};
+    use model::{ManualClock, Owner, SeededEntropy, Timestamp};
+    use rusqlite::Connection;
+    use store::{ChangeFeed, Command, Fact, FactKind, NewOwner};
+
+    use super::Writer;
+    use crate::{migrate, open};
+
+    const NOW: Timestamp = Timestamp(1_790_000_000_000);
+
+    fn pages_max(db: &Connection, pages: i64) {
+        db.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(())).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_told_in_clear_words_and_takes_nothing_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = ManualClock::at(NOW);
+        let path = folder.path().join("hub.db");
+        let db = open::writer(&path, migrate::MIGRATIONS, &clock).unwrap();
+        // SQLite answers as on a full disk when the file may not grow.
+        let pages = db.pragma_query_value(None, "page_count", |row| row.get::<_, i64>(0)).unwrap();
+        pages_max(&db, pages + 10);
+        let writer = Writer::start(db, Arc::new(ChangeFeed::new())).unwrap();
+        let entropy = SeededEntropy::new(1);
+        let owner =
+            Owner { workspace: WorkspaceId::new(&clock, &entropy), user: UserId::new(&clock, &entropy) };
+        let new = NewOwner { owner, workspace_name: "home".into(), user_name: "ada".into(), created_at: NOW };
+        writer.write(vec![Command::BootstrapOwner(Box::new(new))]).await.unwrap();
+        let put = |length| Command::PutFact {
+            workspace: owner.workspace,
+            connection: "files".parse().unwrap(),
+            kind: FactKind::Catalogue,
+            fact: Fact { bytes: vec![1; length], updated_at: NOW },
+        };
+        writer.write(vec![put(10)]).await.unwrap();
+        let full = writer.write(vec![put(1_000_000)]).await.unwrap_err();
+        let fault = full.fault();
+        assert!(fault.detail.contains("full"), "{fault}");
+        assert_eq!(fault.blame, model::Blame::Operator);
+        // What fits is still taken, and what was there still is.
+        writer.write(vec![put(20)]).await.unwrap();
+        writer.close().await;
+        let db = open::writer(&path, migrate::MIGRATIONS, &clock).unwrap();
+        let length = "SELECT length(bytes) FROM connection_facts";
+        assert_eq!(db.query_row(length, [], |row| row.get::<_, i64>(0)).unwrap(), 20);
+    }
 }

@@ -102,6 +102,20 @@ pub enum StoreError {
         /// Which file.
         path: PathBuf,
     },
+    /// What should be a backup is none, or not as it was made.
+    #[error("{}: {why}", path.display())]
+    BadBackup {
+        /// Which file or folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// A file or folder that is to be made is there already.
+    #[error("{} is there already", path.display())]
+    InTheWay {
+        /// Which.
+        path: PathBuf,
+    },
     /// The data folder is in use.
     #[error("the data folder {} is in use by another hub{holder}", folder.display())]
     Locked {
@@ -174,6 +188,12 @@ impl StoreError {
             Self::NotOurs { .. } => Fault::new(Code::STORE, detail)
                 .with_retry(model::Retry::Never)
                 .with_hint("choose another data folder"),
+            Self::BadBackup { .. } => Fault::new(Code::STORE, detail)
+                .with_retry(model::Retry::Never)
+                .with_hint("take another backup"),
+            Self::InTheWay { .. } => Fault::new(Code::STORE, detail)
+                .with_retry(model::Retry::Never)
+                .with_hint("move it away or choose another folder; nothing is overwritten"),
             Self::Locked { .. } => Fault::new(Code::STORE, detail)
                 .with_retry(model::Retry::Never)
                 .with_hint("stop the other hub, or start this one with another --data folder"),
