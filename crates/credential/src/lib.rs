@@ -6,12 +6,14 @@
 
 mod digest;
 mod entropy;
+mod envelope;
 mod master;
 mod reference;
 mod seal;
 
 pub use digest::{KeyDigester, same};
 pub use entropy::SystemEntropy;
+pub use envelope::{EnvelopeError, KeyRing, Place, Sealed, WrappingKey};
 pub use master::{KEY_FILE, MasterKey, MasterKeyError, MasterKeyOrigin, MasterKeySources, RunCommand};
 pub use reference::{ReferenceError, has_reference, resolve_reference};
 pub use seal::AeadSealer;
