@@ -53,7 +53,8 @@ async fn a_connection_made_through_the_api_is_used_once_connected_and_outlives_t
     let (status, _) = ask(&hub, Method::POST, "/call/notes/echo", &json!({ "message": "x" })).await;
     assert_eq!(status, 404, "nothing is used before its test has passed");
 
-    let (status, connected) = ask(&hub, Method::POST, "/api/v1/connections/notes/connect", &Value::Null).await;
+    let (status, connected) =
+        ask(&hub, Method::POST, "/api/v1/connections/notes/connect", &Value::Null).await;
     assert_eq!((status, &connected["is_ok"]), (200, &json!(true)), "{connected}");
     assert_eq!(connected["connection"]["status"], "connected");
     // What the answer says holds for the very next call.
@@ -135,6 +136,79 @@ async fn a_hub_that_is_killed_while_it_tests_finds_the_connection_failed() {
     assert!(one["last_error"].as_str().unwrap().contains("ended while it was being tested"), "{one}");
 }
 
+/// Every byte under a folder.
+fn bytes_under(folder: &std::path::Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
+            found.extend(bytes_under(&entry.path()));
+        } else if kind.is_file() {
+            found.push((entry.path(), std::fs::read(entry.path()).unwrap()));
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn a_stored_key_reaches_its_upstream_and_stands_nowhere_else() {
+    const CANARY: &str = "canary-3b9d0c51-never-in-the-clear";
+    let hub = Hub::start(EMPTY).await.unwrap();
+    // The upstream is another hub, which takes its own key only: the key is proved by use.
+    let upstream = Hub::start(&format!(
+        "integrations:\n  echo: {{ type: mcp, protocol: stdio, command: {}, args: [--stdio] }}\n",
+        binary("mcp-fixture").unwrap().display()
+    ))
+    .await
+    .unwrap();
+    upstream.wait_for_tools("/mcp").await.unwrap();
+    add_entry(&hub).await;
+    let body = json!({
+        "integration": "any-server",
+        "name": "guarded",
+        "connection_config": { "protocol": "http", "url": upstream.endpoint("/mcp") },
+        "auth_method": "api_key",
+        "egress_private": true,
+    });
+    let (status, made) = ask(&hub, Method::POST, "/api/v1/connections", &body).await;
+    assert_eq!(status, 201, "{made}");
+    let connect = "/api/v1/connections/guarded/connect";
+    let (_, without) = ask(&hub, Method::POST, connect, &Value::Null).await;
+    assert_eq!(without["is_ok"], false, "{without}");
+
+    let key = "/api/v1/connections/guarded/credentials/auth.credentials.key";
+    assert_eq!(ask(&hub, Method::PUT, key, &json!({ "value": CANARY })).await.0, 200);
+    let (_, wrong) = ask(&hub, Method::POST, connect, &Value::Null).await;
+    assert_eq!(wrong["problem"]["code"], "TL-1405", "{wrong}");
+    assert_eq!(
+        ask(&hub, Method::PUT, key, &json!({ "value": upstream.key, "overlap_ms": 60_000 })).await.0,
+        200
+    );
+    let (_, right) = ask(&hub, Method::POST, connect, &Value::Null).await;
+    assert_eq!(right["is_ok"], true, "{right}");
+    assert!(!hub.wait_for_tools("/mcp/c/guarded").await.unwrap().is_empty());
+
+    let mut told = String::new();
+    for path in ["", "/credentials", "/logs", "/health"] {
+        told += &ask(&hub, Method::GET, &format!("/api/v1/connections/guarded{path}"), &Value::Null)
+            .await
+            .1
+            .to_string();
+    }
+    told += &format!("{wrong}{right}{}", hub.log());
+    for secret in [CANARY, upstream.key.as_str()] {
+        assert!(!told.contains(secret), "an answer or the log tells a credential");
+        for (path, bytes) in bytes_under(hub.folder()) {
+            let is_there = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
+            assert!(!is_there, "{} holds a credential in the clear", path.display());
+        }
+    }
+    let (status, rotated) = ask(&hub, Method::POST, "/api/v1/data-keys/rotate", &Value::Null).await;
+    assert_eq!((status, &rotated["remaining"]), (200, &json!(0)), "{rotated}");
+    let (_, still) = ask(&hub, Method::POST, "/api/v1/connections/guarded/test", &Value::Null).await;
+    assert_eq!(still["is_ok"], true, "{still}");
+}
+
 #[tokio::test]
 async fn a_toolset_made_through_the_api_is_an_endpoint_at_once() {
     let hub = Hub::start(EMPTY).await.unwrap();
@@ -164,7 +238,8 @@ async fn the_command_line_makes_connects_shows_and_removes_one() {
     assert_eq!(code, 1, "{error}");
     let line = format!("{program} --stdio");
     assert!(error.contains(&line), "the command line is there to be read: {error}");
-    let new = ["connection", "new", "any-server", "notes", "--args", &config, "--consent", &line, "--connect"];
+    let new =
+        ["connection", "new", "any-server", "notes", "--args", &config, "--consent", &line, "--connect"];
     let (code, out, error) = run(&new);
     assert_eq!(code, 0, "{out}{error}");
     assert!(out.starts_with("notes: works"), "{out}");

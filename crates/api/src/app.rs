@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use call::{Peer, Pipeline, Silent};
+use connector::Credentials;
 use identity::{Identity, Origins};
 use ledger::Recorder;
 use model::id::{EventId, EventTag, Sequence};
@@ -20,6 +21,8 @@ pub struct Parts {
     pub identity: Arc<Identity>,
     /// What is remembered.
     pub store: Arc<dyn Store>,
+    /// The credentials of connections.
+    pub credentials: Arc<Credentials>,
     /// Where call records are found again.
     pub recorder: Arc<Recorder>,
     /// Time.

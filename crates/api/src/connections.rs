@@ -5,6 +5,7 @@
 
 pub(crate) mod change;
 pub(crate) mod create;
+pub(crate) mod credentials;
 pub(crate) mod health;
 pub(crate) mod lifecycle;
 pub(crate) mod list;

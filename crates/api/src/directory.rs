@@ -35,6 +35,12 @@ pub trait Directory: Send + Sync + 'static {
     /// Every field that is wrong, with its remedy.
     fn command_line(&self, row: &ConnectionRow) -> Result<Option<String>, Fault>;
 
+    /// Whether a credential of this name has a place in the connection.
+    ///
+    /// # Errors
+    /// Which places there are.
+    fn check_field(&self, row: &ConnectionRow, field: &str) -> Result<(), Fault>;
+
     /// Connects with a stored connection once, reads what it offers, and lets go of it.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use utoipa::openapi::{Paths, RefOr};
 use utoipa_axum::routes;
 
 use crate::app::{App, Parts};
-use crate::connections::{change, create, health, lifecycle, list, log};
+use crate::connections::{change, create, credentials, health, lifecycle, list, log};
 use crate::rescue::Problem;
 use crate::{
     calls, docs, door, errors, guard, integrations, keys, openapi, operations, search, status, tools,
@@ -92,6 +92,10 @@ pub static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
         (Manage,  routes!(log::append)),
         (Manage,  routes!(health::list)),
         (Manage,  routes!(health::append)),
+        (Manage,  routes!(credentials::list)),
+        (Manage,  routes!(credentials::put)),
+        (Manage,  routes!(credentials::delete)),
+        (Manage,  routes!(credentials::rotate_data_key)),
         (Manage,  routes!(toolsets::list)),
         (Manage,  routes!(toolsets::show)),
         (Manage,  routes!(toolsets::put)),

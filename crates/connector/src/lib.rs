@@ -4,6 +4,7 @@
 //! Not its job: deciding whether a call may happen (`call`) or how a client speaks (`mcp-door`).
 //! `call` is the only room that calls [`Connector::call`].
 
+pub mod credentials;
 pub mod ctx;
 pub mod inventory;
 pub mod request;
@@ -15,6 +16,7 @@ use bytes::Bytes;
 use model::{Code, Condition, ConnectionStatus, Era, Fault};
 use tokio::sync::{broadcast, watch};
 
+pub use credentials::{Credentials, NewCredential};
 pub use ctx::{Abilities, AskError, Ctx, Downstream, Peer, Question, Silent};
 pub use inventory::{Inventory, ListKind, Offered, Tool};
 pub use request::{Outcome, Request};

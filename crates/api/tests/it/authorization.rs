@@ -15,6 +15,7 @@ fn example(path: &str) -> String {
         .replace("{type}", "mcp")
         .replace("{category}", "other")
         .replace("{slug}", "server")
+        .replace("{field}", "auth.credentials.key")
         .replace("{toolset}", "writing")
 }
 

@@ -6,7 +6,7 @@ use http::Method;
 use model::id::IntegrationId;
 use model::{Category, Code, Fault, IntegrationKind};
 use serde_json::{Value, json};
-use store::{IntegrationCommand, IntegrationRow, Integrations, Json, Origin};
+use store::{Connections, IntegrationCommand, IntegrationRow, Integrations, Json, Origin};
 use uuid::Uuid;
 
 use crate::scene::{Answer, Hub, NOW, hub};
@@ -366,6 +366,51 @@ async fn events_and_metrics_are_written_by_whoever_manages_and_read_back_newest_
     assert_eq!(health.json["summary"]["mean_ms"], 20.0);
     let filtered = hub.get(&format!("{path}/logs?event_type=error&search=HANGS")).await;
     assert_eq!(filtered.json["logs"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_credential_is_written_and_recognised_and_never_read_back() {
+    let hub = hub_with_catalogue().await;
+    hub.post("/api/v1/connections", NOTES).await;
+    let path = "/api/v1/connections/my-notes/credentials/auth.credentials.key";
+    let value = json!({ "value": "canary-7d1f-secret" });
+    let stored = send(&hub, Method::PUT, path, &value).await;
+    assert_eq!((stored.status.as_u16(), &stored.json["last_four"]), (200, &json!("cret")), "{}", stored.text);
+    let rotated = send(&hub, Method::PUT, path, &json!({ "value": "canary-second", "overlap_ms": 5 })).await;
+    assert_ne!(rotated.json["fingerprint"], stored.json["fingerprint"]);
+    assert_eq!(rotated.json["last_rotated_at"], json!(NOW));
+    assert_eq!(events(&hub, "my-notes").await[..2], ["credential_rotated", "config_updated"]);
+    let listed = hub.get("/api/v1/connections/my-notes/credentials").await;
+    assert_eq!(listed.json["credentials"].as_array().unwrap().len(), 1);
+    let shown = hub.get("/api/v1/connections/my-notes").await;
+    let logs = hub.get("/api/v1/connections/my-notes/logs").await;
+    for text in [&stored.text, &rotated.text, &listed.text, &shown.text, &logs.text] {
+        assert!(!text.contains("canary"), "{text}");
+    }
+    let row =
+        hub.store.find_connection_by_key(hub.owner.workspace.into(), &"my-notes".parse().unwrap()).await;
+    let opened = hub.credentials.open(&row.unwrap().unwrap()).await.unwrap();
+    assert_eq!(opened["auth.credentials.key"].expose(), "canary-second");
+
+    let rotation = hub.post("/api/v1/data-keys/rotate", "").await;
+    assert_eq!(
+        (&rotation.json["resealed"], &rotation.json["remaining"]),
+        (&json!(1), &json!(0)),
+        "{}",
+        rotation.text
+    );
+    for (bad, status) in [
+        (json!({ "value": "" }), 422),
+        (json!({ "value": 7 }), 400),
+        (json!({ "value": "x", "expires_at": 5 }), 422),
+        (json!({ "value": "x", "overlap_ms": 4_000_000_000_u32 }), 422),
+    ] {
+        assert_eq!(send(&hub, Method::PUT, path, &bad).await.status, status, "{bad}");
+    }
+    let odd = "/api/v1/connections/my-notes/credentials/elsewhere";
+    send(&hub, Method::PUT, odd, &value).await.is_problem(422, "TL-1202");
+    assert_eq!(hub.ask(Method::DELETE, path).key(&hub.root).send().await.status, 204);
+    hub.ask(Method::DELETE, path).key(&hub.root).send().await.is_problem(404, "TL-1101");
 }
 
 #[tokio::test]

@@ -207,6 +207,11 @@ impl Directory for FakeDirectory {
         Ok(row.config.value()["command"].as_str().map(str::to_owned))
     }
 
+    fn check_field(&self, _row: &ConnectionRow, field: &str) -> Result<(), Fault> {
+        let fault = || Fault::new(Code::BAD_ARGUMENTS, format!("field: `{field}` is no place"));
+        field.starts_with("auth.").then_some(()).ok_or_else(fault)
+    }
+
     async fn try_out(&self, row: &ConnectionRow) -> Result<(), Fault> {
         self.tried.lock().unwrap().push(row.key.to_string());
         match self.trouble.lock().unwrap().clone() {

@@ -6,6 +6,7 @@ use api::{Counters, Parts, Settings};
 use axum::Router;
 use axum::body::Body;
 use call::{Mount, MountSettings, Pipeline, ToolLists};
+use connector::Credentials;
 use credential::{MasterKey, SystemEntropy};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
@@ -33,6 +34,7 @@ pub(crate) struct Hub {
     pub(crate) root: String,
     identity: Arc<Identity>,
     pub(crate) store: Arc<MemoryStore>,
+    pub(crate) credentials: Arc<Credentials>,
     pub(crate) owner: Owner,
 }
 
@@ -102,7 +104,11 @@ pub(crate) async fn hub_with(settings: Settings) -> Hub {
         recorder: Arc::clone(&recorder),
     });
     let directory = Arc::new(FakeDirectory::default());
+    let wrapping = MasterKey::parse(PEPPER, "test").unwrap().wrapping_key();
+    let stored = Arc::clone(&store) as Arc<dyn Store>;
+    let credentials = Arc::new(Credentials::new(stored, wrapping, time(), Arc::clone(&entropy)));
     let parts = Parts {
+        credentials: Arc::clone(&credentials),
         pipeline: Arc::clone(&pipeline),
         identity: Arc::clone(&identity),
         store: Arc::clone(&store) as Arc<dyn Store>,
@@ -125,6 +131,7 @@ pub(crate) async fn hub_with(settings: Settings) -> Hub {
         root: String::new(),
         identity,
         store,
+        credentials,
         owner,
     };
     hub.root = hub.key(Access::everything()).await;

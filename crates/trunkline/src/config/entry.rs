@@ -7,6 +7,8 @@ mod later;
 mod mcp;
 mod secret;
 
+use std::collections::BTreeMap;
+
 use credential::{resolve_reference, same};
 use model::{Key, Secret};
 
@@ -86,6 +88,12 @@ impl Type {
 }
 
 impl Entry {
+    /// One that is wrong for a reason outside of what it says.
+    pub(crate) fn broken(key: Key, reason: String) -> Self {
+        let said = Secret::new(reason.clone());
+        Self { name: key.to_string(), key, line: 0, kind: None, shape: Shape::Broken(reason), said }
+    }
+
     /// True when nothing about the entry is different, its place in the file aside.
     pub(crate) fn is_same_as(&self, other: &Self) -> bool {
         self.key == other.key && same(self.said.expose().as_bytes(), other.said.expose().as_bytes())
@@ -134,7 +142,12 @@ const STORED: &str = "connection_config";
 
 /// The entry of a connection that was made through the API: the same grammar, as JSON. Nothing in it is
 /// looked up anywhere: references are for the administrator's file.
-pub(crate) fn of_stored(key: Key, config: &serde_json::Value, is_private_allowed: bool) -> Entry {
+pub(crate) fn of_stored(
+    key: Key,
+    config: &serde_json::Value,
+    secrets: &BTreeMap<String, Secret>,
+    is_private_allowed: bool,
+) -> Entry {
     let mut config = config.clone();
     if let Some(members) = config.as_object_mut() {
         members.insert("type".to_owned(), "mcp".into());
@@ -146,7 +159,10 @@ pub(crate) fn of_stored(key: Key, config: &serde_json::Value, is_private_allowed
     let (kind, shape, mut said) = match super::tree::parse(&config.to_string()) {
         Err(error) => broken(format!("{STORED}: {}", error.what)),
         Ok(node) if holds_reference(&node) => broken(format!("{STORED}: holds a reference (`${{...}}`)")),
-        Ok(node) => {
+        Ok(mut node) => {
+            for (field, value) in secrets {
+                node.set(&field.split('.').collect::<Vec<_>>(), value.expose());
+            }
             let mut said = String::new();
             spell(&node, nothing, &mut said);
             let (kind, shape) = shape(at, &node, STORED, &mut reading);

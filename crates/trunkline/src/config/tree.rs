@@ -118,6 +118,25 @@ impl Value {
 // === impl Node ===
 
 impl Node {
+    /// Puts a text at a path of keys, over whatever is there.
+    pub(crate) fn set(&mut self, path: &[&str], text: &str) {
+        let Some((first, rest)) = path.split_first() else {
+            self.value = Value::Text(text.to_owned());
+            return;
+        };
+        if !matches!(self.value, Value::Map(_)) {
+            self.value = Value::Map(Vec::new());
+        }
+        let Value::Map(entries) = &mut self.value else { return };
+        if !entries.iter().any(|(word, _)| word.text == *first) {
+            let node = Self { at: self.at, value: Value::Null };
+            entries.push((Word { text: (*first).to_owned(), at: self.at }, node));
+        }
+        if let Some((_, node)) = entries.iter_mut().find(|(word, _)| word.text == *first) {
+            node.set(rest, text);
+        }
+    }
+
     /// A value that stands in no file.
     pub(crate) fn new(value: Value) -> Self {
         Self { at: Mark::default(), value }

@@ -48,6 +48,8 @@ pub(crate) struct Connections {
 pub(crate) struct Shelf {
     /// What is remembered.
     pub(crate) store: Arc<dyn Store>,
+    /// Their credentials.
+    pub(crate) credentials: Arc<connector::Credentials>,
     /// Whose.
     pub(crate) workspace: model::id::WorkspaceId,
 }

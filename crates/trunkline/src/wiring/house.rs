@@ -4,6 +4,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use connector::Credentials;
 use credential::{AeadSealer, MasterKey, MasterKeyOrigin, MasterKeySources, SystemEntropy};
 use identity::{Identity, MadeKey, NewKey};
 use ledger::{LedgerOptions, Recorder};
@@ -33,6 +34,8 @@ pub(crate) struct House {
     pub(crate) entropy: Arc<dyn Entropy>,
     /// What is remembered.
     pub(crate) store: Arc<dyn Store>,
+    /// The credentials of connections.
+    pub(crate) credentials: Arc<Credentials>,
     /// Who is calling.
     pub(crate) identity: Arc<Identity>,
     /// Whose everything is.
@@ -72,6 +75,7 @@ pub(crate) async fn enter(config: &Config, data: &Path, purpose: Purpose) -> Res
     let lock = FolderLock::take(data).map_err(|error| Quit::from(error.fault()))?;
     let (master, origin) = master_key(config, data, !database.exists(), &*entropy).await?;
     let digester = master.key_digester();
+    let wrapping = master.wrapping_key();
     let sealer = Arc::new(AeadSealer::new(master, Arc::clone(&entropy)));
 
     let store: Arc<dyn Store> = match &config.hub.store {
@@ -97,7 +101,21 @@ pub(crate) async fn enter(config: &Config, data: &Path, purpose: Purpose) -> Res
     let owner = store.bootstrap_owner(candidate).await.map_err(|error| Quit::from(error.fault()))?;
     let identity = Identity::load(Arc::clone(&store), digester, Arc::clone(&clock), Arc::clone(&entropy));
     let identity = Arc::new(identity.await.map_err(|error| Quit::from(error.fault()))?);
-    Ok(House { data: data.to_owned(), clock, entropy, store, identity, owner, sealer, origin, _lock: lock })
+    let credentials =
+        Credentials::new(Arc::clone(&store), wrapping, Arc::clone(&clock), Arc::clone(&entropy));
+    let credentials = Arc::new(credentials);
+    Ok(House {
+        data: data.to_owned(),
+        clock,
+        entropy,
+        store,
+        credentials,
+        identity,
+        owner,
+        sealer,
+        origin,
+        _lock: lock,
+    })
 }
 
 // === impl House ===

@@ -85,7 +85,11 @@ impl Hub {
             guard: Arc::new(guard),
             facts: Some(Arc::new(facts)),
         };
-        let shelf = Shelf { store: Arc::clone(&house.store), workspace: house.owner.workspace };
+        let shelf = Shelf {
+            store: Arc::clone(&house.store),
+            credentials: Arc::clone(&house.credentials),
+            workspace: house.owner.workspace,
+        };
         let connections = Connections::new(Arc::clone(&pipeline), upstream, config.hub.limits, shelf);
         let reached = reached(config);
         let door = Door::new(
@@ -158,6 +162,7 @@ impl Hub {
             pipeline: Arc::clone(&self.pipeline),
             identity: Arc::clone(&self.house.identity),
             store: Arc::clone(&self.house.store),
+            credentials: Arc::clone(&self.house.credentials),
             recorder: Arc::clone(&self.recorder),
             clock: Arc::clone(&self.house.clock),
             entropy: Arc::clone(&self.house.entropy),

@@ -1,13 +1,13 @@
 //! What the API asks of the binary about connections: where they are written, and trying them out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use connector::Connector;
 use mcp_upstream::McpUpstream;
-use model::{Code, Fault, IntegrationKind, Key};
+use model::{AuthMethod, Code, Fault, IntegrationKind, Key, Secret};
 use store::{ConnectionRow, IntegrationRow};
 
 use super::Connections;
@@ -54,7 +54,11 @@ impl api::Directory for Connections {
     }
 
     fn command_line(&self, row: &ConnectionRow) -> Result<Option<String>, Fault> {
-        let entry = entry_of(row);
+        // Credentials come after the connection that they are for: here they count as there.
+        let entry = entry_of(row, &stand_ins(row.auth_method));
+        if matches!(entry.shape, Shape::Later(_)) {
+            return Ok(None);
+        }
         let mcp = usable(&entry)?;
         match &mcp.transport {
             Transport::Stdio { command, args, env, cwd, .. } => {
@@ -78,8 +82,22 @@ impl api::Directory for Connections {
         }
     }
 
+    fn check_field(&self, _row: &ConnectionRow, field: &str) -> Result<(), Fault> {
+        let is_known = match field.split_once('.') {
+            Some(("auth", rest)) => rest.strip_prefix("credentials.").is_some_and(|name| !name.contains('.')),
+            Some(("headers" | "env", name)) => !name.is_empty() && !name.contains('.'),
+            _ => false,
+        };
+        if is_known {
+            return Ok(());
+        }
+        Err(Fault::new(Code::BAD_ARGUMENTS, format!("field: `{field}` is no place for a credential"))
+            .with_hint("for an MCP server: auth.credentials.NAME, headers.NAME or env.NAME"))
+    }
+
     async fn try_out(&self, row: &ConnectionRow) -> Result<(), Fault> {
-        let entry = entry_of(row);
+        let secrets = self.stored.credentials().open(row).await?;
+        let entry = entry_of(row, &secrets);
         let mcp = usable(&entry)?;
         // What runs with these settings already is asked itself: a second program would be another one.
         let running = {
@@ -106,8 +124,28 @@ impl api::Directory for Connections {
 }
 
 /// What a stored connection says, as an entry.
-pub(super) fn entry_of(row: &ConnectionRow) -> Entry {
-    entry::of_stored(row.key.clone(), &row.config.value(), row.egress_private)
+pub(super) fn entry_of(row: &ConnectionRow, secrets: &BTreeMap<String, Secret>) -> Entry {
+    let mut config = row.config.value();
+    // Its way to prove itself stands in a column of its own; in an entry it is `auth.type`.
+    if row.auth_method != AuthMethod::None
+        && let Some(members) = config.as_object_mut()
+        && !members.contains_key("auth")
+    {
+        let kind = if row.auth_method == AuthMethod::Oauth { "oauth2" } else { row.auth_method.as_str() };
+        members.insert("auth".to_owned(), serde_json::json!({ "type": kind }));
+    }
+    entry::of_stored(row.key.clone(), &config, secrets, row.egress_private)
+}
+
+/// Credentials that have every part that a way to prove oneself asks for, to read a connection without its own.
+fn stand_ins(method: AuthMethod) -> BTreeMap<String, Secret> {
+    let names: &[&str] = match method {
+        AuthMethod::ApiKey => &["key"],
+        AuthMethod::Basic => &["username", "password"],
+        _ => &[],
+    };
+    let value = |name: &&str| (format!("auth.credentials.{name}"), Secret::new("absent".to_owned()));
+    names.iter().map(value).collect()
 }
 
 fn usable(entry: &Entry) -> Result<&McpEntry, Fault> {

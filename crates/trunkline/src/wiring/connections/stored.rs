@@ -1,10 +1,12 @@
 //! Connections and toolsets that were made through the API: read from the store at the start, and again
 //! whenever it has changed, here or on another node.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use model::{ConnectionStatus, Timestamp};
-use store::{Backend, ConnectionQuery, ConnectionRow, Scope, StoreError, ToolsetRow};
+use connector::Credentials;
+use model::{ConnectionStatus, Fault, Timestamp};
+use store::{Backend, ConnectionQuery, ConnectionRow, Scope, ToolsetRow};
 use tokio::sync::Mutex;
 
 use super::directory::entry_of;
@@ -30,8 +32,14 @@ impl Stored {
         Self { shelf, turn: Mutex::new(()) }
     }
 
-    async fn read(&self) -> Result<(Vec<Entry>, Vec<call::Toolset>), StoreError> {
-        let Shelf { store, workspace } = &self.shelf;
+    /// The credentials of stored connections.
+    pub(super) fn credentials(&self) -> &Credentials {
+        &self.shelf.credentials
+    }
+
+    async fn read(&self) -> Result<(Vec<Entry>, Vec<call::Toolset>), Fault> {
+        let Shelf { store, workspace, credentials } = &self.shelf;
+        let mut secrets = credentials.open_all(*workspace).await?;
         let mut entries = Vec::new();
         for status in [ConnectionStatus::Connected, ConnectionStatus::Testing, ConnectionStatus::Error] {
             let mut after = None;
@@ -42,16 +50,23 @@ impl Stored {
                     after,
                     ..ConnectionQuery::default()
                 };
-                let page = store.list_connections(Scope::from(*workspace), query).await?;
-                let rows = page.items.iter().map(|one| &one.connection);
-                entries.extend(rows.filter(|row| is_used(row)).map(entry_of));
+                let page = store.list_connections(Scope::from(*workspace), query).await;
+                let page = page.map_err(|error| error.fault())?;
+                let rows = page.items.iter().map(|one| &one.connection).filter(|row| is_used(row));
+                entries.extend(rows.map(|row| {
+                    match secrets.remove(&row.id).unwrap_or_else(|| Ok(BTreeMap::new())) {
+                        Ok(secrets) => entry_of(row, &secrets),
+                        Err(fault) => Entry::broken(row.key.clone(), fault.advice()),
+                    }
+                }));
                 after = page.next;
                 if after.is_none() {
                     break;
                 }
             }
         }
-        let sets = store.list_toolsets(*workspace).await?.iter().filter_map(toolset).collect();
+        let sets = store.list_toolsets(*workspace).await.map_err(|error| error.fault())?;
+        let sets = sets.iter().filter_map(toolset).collect();
         Ok((entries, sets))
     }
 }
@@ -60,7 +75,7 @@ impl Connections {
     /// At the start: what was being tested when the last hub ended did not pass; what is connected is
     /// mounted.
     pub(crate) async fn begin(&self, now: Timestamp) {
-        let Shelf { store, workspace } = &self.stored.shelf;
+        let Shelf { store, workspace, .. } = &self.stored.shelf;
         let before = match store.backend() {
             Backend::Postgres => Timestamp(now.0 - TEST_MAX_MS),
             Backend::Memory | Backend::Sqlite => now,
@@ -96,9 +111,8 @@ impl Connections {
                 }
                 true
             }
-            Err(StoreError::Closed) => true,
-            Err(error) => {
-                tracing::error!("the connections cannot be read: {}", error.fault());
+            Err(fault) => {
+                tracing::error!("the connections cannot be read: {fault}");
                 false
             }
         }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use api::Directory;
 use call::Pipeline;
-use connector::Connector;
-use credential::SystemEntropy;
+use connector::{Connector, Credentials};
+use credential::{MasterKey, SystemEntropy};
 use ledger::Recorder;
 use model::id::WorkspaceId;
 use model::{Code, ConnectionStatus, Key, SystemClock};
-use store::MemoryStore;
+use store::{MemoryStore, Store};
 
 use super::{Changes, Connections, Shelf};
 use crate::config::hub::Limits;
@@ -31,14 +31,22 @@ fn connections() -> Arc<Connections> {
     // Nothing here starts a program, so the guard has nothing to guard: reading its input is enough.
     let guard = process::Guard::start(Path::new("/bin/cat"), "-").unwrap();
     let parts = mcp_upstream::Parts {
-        clock,
-        entropy,
+        clock: Arc::clone(&clock) as Arc<dyn model::Clock>,
+        entropy: Arc::clone(&entropy) as Arc<dyn model::Entropy>,
         client: outbound::Client::new(),
         guard: Arc::new(guard),
         facts: None,
     };
     let workspace = WorkspaceId::new(&SystemClock::new(), &SystemEntropy);
-    let shelf = Shelf { store: Arc::new(MemoryStore::new()), workspace };
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let wrapping = MasterKey::parse(&"0123456789abcdef".repeat(4), "test").unwrap().wrapping_key();
+    let credentials = Credentials::new(
+        Arc::clone(&store),
+        wrapping,
+        Arc::clone(&clock) as Arc<dyn model::Clock>,
+        Arc::clone(&entropy) as Arc<dyn model::Entropy>,
+    );
+    let shelf = Shelf { store, credentials: Arc::new(credentials), workspace };
     Connections::new(pipeline, parts, Limits::default(), shelf)
 }
 

@@ -1,0 +1,220 @@
+//! The credentials of a connection: written, recognised by their last characters, removed; never read back.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use connector::NewCredential;
+use http::StatusCode;
+use model::{Code, Fault, Secret, Timestamp};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::json;
+use store::{CredentialRow, EventType};
+use utoipa::ToSchema;
+
+use super::create::{log_entry, unfit};
+use super::stored;
+use crate::app::App;
+use crate::body;
+use crate::extract::{Segments, Signed};
+use crate::rescue::Problem;
+
+/// The longest time that a value and its successor are kept beside each other: 30 days.
+const OVERLAP_MS_MAX: u32 = 30 * 24 * 60 * 60 * 1000;
+
+/// The credentials of a connection.
+#[derive(Serialize, ToSchema)]
+#[schema(as = IntegrationCredentials)]
+pub(crate) struct CredentialsView {
+    credentials: Vec<CredentialView>,
+}
+
+/// What can be seen of a credential.
+#[derive(Serialize, ToSchema)]
+#[schema(as = IntegrationCredential)]
+pub(crate) struct CredentialView {
+    /// `cred_...`
+    id: String,
+    /// Which field it fills.
+    credential_type: String,
+    /// Tells values apart.
+    fingerprint: String,
+    /// The value's last characters; empty for short values.
+    last_four: String,
+    /// Milliseconds since 1970, UTC; null for never.
+    #[schema(required = true, value_type = Option<i64>)]
+    expires_at: Option<Timestamp>,
+    is_expired: bool,
+    /// Milliseconds since 1970, UTC.
+    #[schema(required = true, value_type = Option<i64>)]
+    last_rotated_at: Option<Timestamp>,
+    /// Until when the value before it is kept; milliseconds since 1970, UTC.
+    #[schema(required = true, value_type = Option<i64>)]
+    overlap_until: Option<Timestamp>,
+    /// Milliseconds since 1970, UTC.
+    #[schema(value_type = i64)]
+    created_at: Timestamp,
+}
+
+/// A value for a field.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = NewIntegrationCredential)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewCredentialBody {
+    /// Stored sealed, and never given back.
+    #[schema(value_type = String, min_length = 1, max_length = 32768, format = Password)]
+    #[serde(deserialize_with = "secret")]
+    value: Secret,
+    /// From when on it is of no use, milliseconds since 1970, UTC; never when left out.
+    #[serde(default, deserialize_with = "body::whole")]
+    expires_at: Option<i64>,
+    /// How long the value before it is kept beside it, milliseconds.
+    #[schema(maximum = 2_592_000_000_u32)]
+    #[serde(default, deserialize_with = "body::whole")]
+    overlap_ms: Option<u32>,
+}
+
+/// How a rotation of the data key ended.
+#[derive(Serialize, ToSchema)]
+#[schema(as = DataKeyRotation)]
+pub(crate) struct RotationView {
+    /// The data key that seals from now on.
+    version: u32,
+    /// Values that were sealed anew.
+    resealed: u64,
+    /// Values that are still sealed with an older key: none.
+    remaining: u64,
+}
+
+/// What is stored for a connection, without the values
+#[utoipa::path(get, path = "/api/v1/connections/{connection}/credentials", operation_id = "listCredentials",
+    tag = "connections", params(("connection" = String, Path, description = "Its key or id.")),
+    responses((status = OK, description = "What can be seen of them", body = CredentialsView)))]
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    Signed(caller): Signed,
+    Segments(named): Segments<String>,
+) -> Result<Json<CredentialsView>, Problem> {
+    let row = stored(&app, &caller, &named).await?;
+    let rows = app.parts.credentials.rows(&row).await?;
+    let now = app.parts.clock.now();
+    Ok(Json(CredentialsView { credentials: rows.into_iter().map(|row| view(row, now)).collect() }))
+}
+
+/// Store a credential of a connection
+///
+/// For every way to prove oneself. The value is sealed and never given back. One that takes the place of
+/// another is used from the next call on; calls in flight finish with the old one.
+#[utoipa::path(put, path = "/api/v1/connections/{connection}/credentials/{field}", operation_id = "storeCredential",
+    tag = "connections",
+    params(
+        ("connection" = String, Path, description = "Its key or id."),
+        ("field" = String, Path, pattern = "^[A-Za-z0-9_.-]{1,64}$",
+            description = "Which field it fills: `auth.credentials.key`, `headers.X-Api-Key`, `env.TOKEN`.")),
+    request_body = NewCredentialBody,
+    responses((status = OK, description = "What can be seen of it", body = CredentialView)))]
+pub(crate) async fn put(
+    State(app): State<Arc<App>>,
+    Signed(caller): Signed,
+    Segments((named, field)): Segments<(String, String)>,
+    request: Request,
+) -> Result<Json<CredentialView>, Problem> {
+    let (head, body) = request.into_parts();
+    let new: NewCredentialBody = body::json(&head.headers, body, app.parts.settings.body_bytes_max).await?;
+    let overlap_ms = new.overlap_ms.unwrap_or(0);
+    if overlap_ms > OVERLAP_MS_MAX {
+        return Err(unfit(format!("overlap_ms: is {overlap_ms}, and at most {OVERLAP_MS_MAX} (30 days)")));
+    }
+    let now = app.parts.clock.now();
+    let expires_at = new.expires_at.map(Timestamp);
+    if expires_at.is_some_and(|at| at <= now) {
+        return Err(unfit("expires_at: lies in the past; it is milliseconds since 1970, UTC"));
+    }
+    let row = stored(&app, &caller, &named).await?;
+    check_field(&field)?;
+    app.parts.directory.check_field(&row, &field)?;
+    let new = NewCredential { field: field.clone(), user: None, value: new.value, expires_at, overlap_ms };
+    let is_rotation = app.parts.credentials.put(&row, new).await?;
+    let (event, message) = match is_rotation {
+        true => (EventType::CredentialRotated, "a credential has got a successor"),
+        false => (EventType::ConfigUpdated, "a credential was stored"),
+    };
+    let metadata = json!({ "field": field, "by": &*caller.principal });
+    app.parts.store.apply(vec![log_entry(&app, &row, event, message, &metadata)?]).await?;
+    app.parts.directory.settle().await;
+    let rows = app.parts.credentials.rows(&row).await?;
+    let kept = rows.into_iter().find(|row| row.user.is_none() && row.field == field);
+    kept.map(|row| Json(view(row, now)))
+        .ok_or_else(|| Problem::new(Code::CONFLICT, "it was removed at the same time"))
+}
+
+/// Remove a credential of a connection
+#[utoipa::path(delete, path = "/api/v1/connections/{connection}/credentials/{field}",
+    operation_id = "deleteCredential", tag = "connections",
+    params(
+        ("connection" = String, Path, description = "Its key or id."),
+        ("field" = String, Path, description = "Which field it fills.")),
+    responses((status = NO_CONTENT, description = "It is gone.")))]
+pub(crate) async fn delete(
+    State(app): State<Arc<App>>,
+    Signed(caller): Signed,
+    Segments((named, field)): Segments<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    let row = stored(&app, &caller, &named).await?;
+    if !app.parts.credentials.remove(&row, &field).await? {
+        let field: String = field.chars().take(64).collect();
+        return Err(Fault::new(Code::NOT_FOUND, format!("there is no credential `{field}`"))
+            .with_hint("GET .../credentials lists them")
+            .into());
+    }
+    let metadata = json!({ "field": field, "by": &*caller.principal });
+    let entry = log_entry(&app, &row, EventType::ConfigUpdated, "a credential was removed", &metadata)?;
+    app.parts.store.apply(vec![entry]).await?;
+    app.parts.directory.settle().await;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Give the workspace a new data key, and seal every credential with it
+///
+/// Online: values can be used and stored all the while. One that was cut off is finished by the next.
+#[utoipa::path(post, path = "/api/v1/data-keys/rotate", operation_id = "rotateDataKey", tag = "connections",
+    responses((status = OK, description = "No credential uses an older key any more", body = RotationView)))]
+pub(crate) async fn rotate_data_key(
+    State(app): State<Arc<App>>,
+    Signed(caller): Signed,
+) -> Result<Json<RotationView>, Problem> {
+    let told = |done: u64, total: u64| tracing::info!(done, total, "sealing credentials with a new data key");
+    let rotated = app.parts.credentials.rotate_data_key(caller.owner.workspace, &told).await?;
+    let remaining = rotated.counts.iter().filter(|(version, _)| *version != rotated.version);
+    Ok(Json(RotationView {
+        version: rotated.version,
+        resealed: rotated.resealed,
+        remaining: remaining.map(|(_, count)| count).sum(),
+    }))
+}
+
+fn check_field(field: &str) -> Result<(), Problem> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+    if field.is_empty() || field.len() > 64 || !field.chars().all(fits) {
+        return Err(unfit("field: has to have 1 to 64 of letters, digits, `_`, `.` and `-`"));
+    }
+    Ok(())
+}
+
+fn view(row: CredentialRow, now: Timestamp) -> CredentialView {
+    CredentialView {
+        id: row.id.to_string(),
+        credential_type: row.field,
+        fingerprint: row.fingerprint.iter().map(|byte| format!("{byte:02x}")).collect(),
+        last_four: row.last_four,
+        expires_at: row.expires_at,
+        is_expired: row.expires_at.is_some_and(|at| at <= now),
+        last_rotated_at: row.last_rotated_at,
+        overlap_until: row.previous.map(|previous| previous.overlap_until),
+        created_at: row.created_at,
+    }
+}
+
+fn secret<'de, D: Deserializer<'de>>(source: D) -> Result<Secret, D::Error> {
+    String::deserialize(source).map(Secret::new)
+}

@@ -1,0 +1,231 @@
+//! Credentials over a real store: sealed, opened in their own place only, rotated online, and resumed.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use connector::credentials::{Credentials, NewCredential};
+use credential::{MasterKey, SystemEntropy};
+use model::id::{ConnectionId, IntegrationId, UserId, WorkspaceId};
+use model::{AuthMethod, Category, ConnectionStatus, IntegrationKind, ManualClock, Owner, Secret, Timestamp};
+use store::{
+    ConnectionCommand, ConnectionRow, Connections, CredentialCommand, Credentials as _, DataKeys,
+    IntegrationCommand, IntegrationRow, Integrations, Json, MemoryStore, NewOwner, Origin, Owners, Replaces,
+    Store,
+};
+use uuid::Uuid;
+
+const NOW: Timestamp = Timestamp(1_790_000_000_000);
+const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+const OTHER: &str = "202122232425262728292a2b2c2d2e2f303132333435363738393a3b3c3d3e3f";
+
+struct Scene {
+    store: Arc<MemoryStore>,
+    clock: Arc<ManualClock>,
+    owner: Owner,
+    connection: ConnectionRow,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let store = Arc::new(MemoryStore::new());
+        let owner = Owner {
+            workspace: WorkspaceId::from_uuid(Uuid::from_u128(1)),
+            user: UserId::from_uuid(Uuid::from_u128(2)),
+        };
+        let new = NewOwner { owner, workspace_name: "w".into(), user_name: "u".into(), created_at: NOW };
+        store.bootstrap_owner(new).await.unwrap();
+        let integration = IntegrationRow {
+            id: IntegrationId::from_uuid(Uuid::from_u128(3)),
+            workspace: None,
+            slug: "server".into(),
+            name: "Server".into(),
+            kind: IntegrationKind::Mcp,
+            category: Category::Other,
+            description: String::new(),
+            icon_type: "default".into(),
+            docs_url: String::new(),
+            is_active: true,
+            config_schema: Json::empty(),
+            version: "1".into(),
+            manifest_digest: [0; 32],
+            manifest: None,
+            origin: Origin::Builtin,
+            revision: 1,
+            created_at: NOW,
+            updated_at: NOW,
+        };
+        store.change_integration(IntegrationCommand::Seed(Box::new(integration))).await.unwrap();
+        let connection = connection(owner, 10, "one");
+        let scene = Self { store, clock: Arc::new(ManualClock::at(NOW)), owner, connection };
+        scene.add(&scene.connection).await;
+        scene
+    }
+
+    async fn add(&self, row: &ConnectionRow) {
+        self.store.change_connection(ConnectionCommand::Insert(Box::new(row.clone()))).await.unwrap();
+    }
+
+    fn credentials(&self, key: &str) -> Credentials {
+        let wrapping = MasterKey::parse(key, "test").unwrap().wrapping_key();
+        let store = Arc::clone(&self.store) as Arc<dyn Store>;
+        Credentials::new(store, wrapping, Arc::clone(&self.clock) as _, Arc::new(SystemEntropy))
+    }
+}
+
+fn connection(owner: Owner, n: u128, key: &str) -> ConnectionRow {
+    ConnectionRow {
+        id: ConnectionId::from_uuid(Uuid::from_u128(n)),
+        owner,
+        key: key.parse().unwrap(),
+        name: key.to_owned(),
+        integration_id: IntegrationId::from_uuid(Uuid::from_u128(3)),
+        integration: "server".into(),
+        version: "1".into(),
+        previous_version: None,
+        config: Json::empty(),
+        auth_method: AuthMethod::ApiKey,
+        status: ConnectionStatus::Configuring,
+        last_error: None,
+        last_tested_at: None,
+        connected_at: None,
+        is_shared: true,
+        is_per_user: false,
+        egress_private: false,
+        revision: 1,
+        created_at: NOW,
+        updated_at: NOW,
+    }
+}
+
+fn new(field: &str, value: &str) -> NewCredential {
+    let value = Secret::new(value.to_owned());
+    NewCredential { field: field.to_owned(), user: None, value, expires_at: None, overlap_ms: 0 }
+}
+
+#[tokio::test]
+async fn what_is_stored_is_sealed_and_opens_for_its_connection() {
+    let scene = Scene::new().await;
+    let credentials = scene.credentials(KEY);
+    assert!(!credentials.put(&scene.connection, new("auth.key", "canary-value-1")).await.unwrap());
+    let opened = credentials.open(&scene.connection).await.unwrap();
+    assert_eq!(opened["auth.key"].expose(), "canary-value-1");
+    let row = credentials.rows(&scene.connection).await.unwrap().remove(0);
+    assert!(!row.sealed.windows(6).any(|bytes| bytes == b"canary"));
+    assert_eq!(row.last_four, "ue-1");
+
+    // Another hub with the same master key opens it, one with another does not.
+    assert!(scene.credentials(KEY).open(&scene.connection).await.is_ok());
+    let fault = scene.credentials(OTHER).open(&scene.connection).await.unwrap_err();
+    assert!(!fault.to_string().contains("canary"), "{fault}");
+
+    // Moved to another connection's row it stays shut.
+    let thief = connection(scene.owner, 11, "thief");
+    scene.add(&thief).await;
+    let mut moved = row.clone();
+    moved.connection = thief.id;
+    moved.id = model::id::CredentialId::from_uuid(Uuid::from_u128(99));
+    scene.store.put_credential(moved, Replaces::Nothing).await.unwrap();
+    assert!(credentials.open(&thief).await.is_err());
+    let all = credentials.open_all(scene.owner.workspace).await.unwrap();
+    assert!(all[&scene.connection.id].is_ok(), "one that does not open holds up no other");
+    assert!(all[&thief.id].is_err());
+}
+
+#[tokio::test]
+async fn a_successor_takes_the_place_and_the_old_value_is_kept_for_the_overlap() {
+    let scene = Scene::new().await;
+    let credentials = scene.credentials(KEY);
+    credentials.put(&scene.connection, new("f", "old")).await.unwrap();
+    let successor = NewCredential { overlap_ms: 1_000, ..new("f", "new") };
+    assert!(credentials.put(&scene.connection, successor).await.unwrap());
+    assert_eq!(credentials.open(&scene.connection).await.unwrap()["f"].expose(), "new");
+    let row = credentials.rows(&scene.connection).await.unwrap().remove(0);
+    assert_eq!(row.previous.unwrap().overlap_until, Timestamp(NOW.0 + 1_000));
+    assert_eq!(row.last_rotated_at, Some(NOW));
+    let drop =
+        CredentialCommand::DropPrevious { workspace: scene.owner.workspace, now: Timestamp(NOW.0 + 1_000) };
+    scene.store.change_credential(drop).await.unwrap();
+    assert!(credentials.rows(&scene.connection).await.unwrap()[0].previous.is_none());
+}
+
+#[tokio::test]
+async fn an_expired_value_is_refused_here_and_says_so() {
+    let scene = Scene::new().await;
+    let credentials = scene.credentials(KEY);
+    let short = NewCredential { expires_at: Some(Timestamp(NOW.0 + 10)), ..new("f", "value") };
+    credentials.put(&scene.connection, short).await.unwrap();
+    assert!(credentials.open(&scene.connection).await.is_ok());
+    scene.clock.advance_ms(10);
+    let fault = credentials.open(&scene.connection).await.unwrap_err();
+    assert!(fault.detail.contains("`f` has expired"), "{fault}");
+}
+
+#[tokio::test]
+async fn bad_values_are_refused_with_the_limit_and_store_nothing() {
+    let scene = Scene::new().await;
+    let credentials = scene.credentials(KEY);
+    for value in [String::new(), "x".repeat(40_000), "a\0b".to_owned()] {
+        let fault = credentials.put(&scene.connection, new("f", &value)).await.unwrap_err();
+        assert!(fault.detail.contains("1 to 32768"), "{fault}");
+    }
+    assert!(credentials.rows(&scene.connection).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_rotation_ends_with_nothing_under_the_old_key_and_can_be_cut_off_anywhere() {
+    let scene = Scene::new().await;
+    let credentials = Arc::new(scene.credentials(KEY));
+    for n in 0..450 {
+        credentials.put(&scene.connection, new(&format!("f{n}"), &format!("value {n}"))).await.unwrap();
+    }
+    // Cut off in the middle: the future is dropped when some are done.
+    let done = Arc::new(AtomicU64::new(0));
+    let (seen, reached) = (Arc::clone(&done), Arc::new(tokio::sync::Notify::new()));
+    let signal = Arc::clone(&reached);
+    let progress = move |count: u64, _total: u64| {
+        seen.store(count, Ordering::SeqCst);
+        if count > 0 {
+            signal.notify_one();
+        }
+    };
+    let workspace = scene.owner.workspace;
+    let rotating = {
+        let credentials = Arc::clone(&credentials);
+        tokio::spawn(async move { credentials.rotate_data_key(workspace, &progress).await })
+    };
+    reached.notified().await;
+    rotating.abort();
+    let _ = rotating.await;
+
+    // Whatever was done, everything opens, with a hub that knows nothing of it.
+    let other = scene.credentials(KEY);
+    let opened = other.open(&scene.connection).await.unwrap();
+    assert_eq!((opened.len(), opened["f449"].expose()), (450, "value 449"));
+
+    let rotated = other.rotate_data_key(workspace, &|_, _| {}).await.unwrap();
+    assert_eq!(rotated.counts.iter().filter(|(_, count)| *count > 0).count(), 1, "{rotated:?}");
+    assert_eq!(rotated.counts.iter().map(|(_, count)| count).sum::<u64>(), 450);
+    let again = other.rotate_data_key(workspace, &|_, _| {}).await.unwrap();
+    assert_eq!((again.resealed, again.version), (450, rotated.version + 1), "a whole one makes another key");
+    assert_eq!(credentials.open(&scene.connection).await.unwrap()["f7"].expose(), "value 7");
+    assert_eq!(scene.store.list_data_keys(workspace).await.unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn what_is_stored_during_a_rotation_is_not_undone_by_it() {
+    let scene = Scene::new().await;
+    let credentials = Arc::new(scene.credentials(KEY));
+    credentials.put(&scene.connection, new("f", "before")).await.unwrap();
+    let workspace = scene.owner.workspace;
+    let (rotating, storing) = tokio::join!(
+        credentials.rotate_data_key(workspace, &|_, _| {}),
+        credentials.put(&scene.connection, new("f", "during")),
+    );
+    rotating.unwrap();
+    if storing.is_ok() {
+        assert_eq!(credentials.open(&scene.connection).await.unwrap()["f"].expose(), "during");
+    } else {
+        assert_eq!(credentials.open(&scene.connection).await.unwrap()["f"].expose(), "before");
+    }
+}
