@@ -250,6 +250,24 @@ pub(crate) enum ConnectionVerb {
         /// Its key or id
         connection: String,
     },
+    /// Store a credential, in the place of the one before it; the value comes from standard input
+    Rotate {
+        /// Its key or id
+        connection: String,
+        /// Which field it fills: auth.credentials.key, headers.X-Api-Key, env.TOKEN
+        field: String,
+        /// Keep the value before it for so many hours
+        #[arg(long, value_name = "HOURS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=720))]
+        overlap: u32,
+        /// It is of no use after so many days
+        #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36500))]
+        expires: Option<u32>,
+    },
+    /// What is stored for one, without the values
+    Credentials {
+        /// Its key or id
+        connection: String,
+    },
     /// What happened to one, newest first
     Logs {
         /// Its key or id

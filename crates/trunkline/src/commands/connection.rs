@@ -1,14 +1,22 @@
 //! `trunkline connection ...`: what is connected, through a running hub.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, IsTerminal, Read, Write};
 
+use model::{Clock, Secret, SystemClock};
+use rustix::termios;
 use serde_json::{Map, Value, json};
+use zeroize::Zeroizing;
 
 use super::call::{object, of_pairs};
 use super::calls::moment;
 use super::client::{Remote, block_on, cell, escape};
 use crate::cli::{ConnectionContent, ConnectionVerb, Shared};
 use crate::say::{Quit, note, out, plain, table};
+
+/// The longest value that is read, bytes.
+const VALUE_LEN_MAX: u64 = 64 * 1024;
+const HOUR_MS: u32 = 60 * 60 * 1000;
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// Runs one of them.
 pub(crate) fn run(shared: &Shared, verb: &ConnectionVerb) -> Result<(), Quit> {
@@ -63,6 +71,22 @@ pub(crate) fn run(shared: &Shared, verb: &ConnectionVerb) -> Result<(), Quit> {
         ConnectionVerb::Disconnect { connection } => {
             let answer = block_on(hub.ask("POST", &path(connection, "/disconnect"), None))?;
             show(&answer, format!("{connection}: {}", cell(&answer, "status")));
+        }
+        ConnectionVerb::Rotate { connection, field, overlap, expires } => {
+            let value = secret(field)?;
+            let expires_at = expires.map(|days| SystemClock::new().now().plus_ms(i64::from(days) * DAY_MS));
+            let body = json!({
+                "value": value.expose(),
+                "overlap_ms": overlap * HOUR_MS,
+                "expires_at": expires_at,
+            });
+            let place = path(connection, &format!("/credentials/{}", escape(field)));
+            let answer = block_on(hub.ask("PUT", &place, Some(&body)))?;
+            show(&answer, format!("stored {field}, fingerprint {}", cell(&answer, "fingerprint")));
+        }
+        ConnectionVerb::Credentials { connection } => {
+            let answer = block_on(hub.get(&path(connection, "/credentials")))?;
+            show(&answer, table(&credentials(list(&answer, "credentials"))));
         }
         ConnectionVerb::Logs { connection, limit, search } => {
             let search = search.as_ref().map(|text| format!("&search={}", escape(text))).unwrap_or_default();
@@ -137,6 +161,59 @@ fn of_content(content: &ConnectionContent) -> Result<Map<String, Value>, Quit> {
         body.insert("consent".to_owned(), consent.as_str().into());
     }
     Ok(body)
+}
+
+/// A value from standard input: typed without being shown, or the first line of what is piped in. It is no
+/// argument, because arguments are everybody's to read.
+fn secret(field: &str) -> Result<Secret, Quit> {
+    let stdin = std::io::stdin();
+    let is_typed = stdin.is_terminal();
+    let before = is_typed.then(|| termios::tcgetattr(&stdin)).and_then(Result::ok);
+    if is_typed {
+        eprint!("Value of {field} (it is not shown): ");
+        let _ = std::io::stderr().flush();
+    }
+    if let Some(before) = &before {
+        let mut quiet = before.clone();
+        quiet.local_modes.remove(termios::LocalModes::ECHO);
+        let _ = termios::tcsetattr(&stdin, termios::OptionalActions::Now, &quiet);
+    }
+    let mut line = Zeroizing::new(String::new());
+    let read = stdin.lock().take(VALUE_LEN_MAX).read_line(&mut line);
+    if let Some(before) = &before {
+        let _ = termios::tcsetattr(&stdin, termios::OptionalActions::Now, before);
+        eprintln!();
+    }
+    read.map_err(|error| Quit::usage(format!("standard input: {error}")))?;
+    let value = line.trim_end_matches(['\r', '\n']);
+    if value.is_empty() {
+        return Err(Quit::usage("there is no value on standard input").with_hint("pipe it in, or type it"));
+    }
+    Ok(Secret::new(value.to_owned()))
+}
+
+fn credentials(list: &[Value]) -> Vec<Vec<String>> {
+    let heading = ["FIELD", "ENDS IN", "FINGERPRINT", "STORED", "EXPIRES"];
+    let mut rows = vec![heading.map(str::to_owned).to_vec()];
+    for one in list {
+        let stored = if one.get("last_rotated_at").is_some_and(Value::is_i64) {
+            "last_rotated_at"
+        } else {
+            "created_at"
+        };
+        let mut expires = at(one, "expires_at");
+        if one.get("is_expired") == Some(&Value::Bool(true)) {
+            expires.push_str(" (over)");
+        }
+        rows.push(vec![
+            cell(one, "credential_type"),
+            cell(one, "last_four"),
+            cell(one, "fingerprint"),
+            at(one, stored),
+            expires,
+        ]);
+    }
+    rows
 }
 
 /// Whether it is meant: asked of a person, and required of a script.
