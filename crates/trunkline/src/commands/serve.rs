@@ -10,6 +10,7 @@ use crate::cli::Shared;
 use crate::commands::{configuration, env};
 use crate::config::{Config, Wanted, data_folder};
 use crate::say::{Quit, note};
+use crate::wiring::clients::Clients;
 use crate::wiring::house::{self, Purpose};
 use crate::wiring::http::{self, Faces, Places, Served};
 use crate::wiring::hub::{Hub, tell};
@@ -76,6 +77,7 @@ async fn live(shared: &Shared, config: &Config, wanted: Wanted) -> Result<(), Qu
         faces: Arc::new(Faces {
             door: Arc::clone(&hub.door),
             router: hub.api(config, &address.to_string(), &addresses.base),
+            clients: Clients::new(config.hub.trusted_proxies.clone(), Arc::clone(&hub.house.clock)),
         }),
         limits: config.hub.limits,
         certificates: certificates.clone(),

@@ -286,5 +286,5 @@ fn how_often_a_call_is_tried_again_and_which_tools_may_be_done_twice() {
     let told = lines(&config);
     assert_eq!(told.len(), 2, "{told:#?}");
     assert!(told[0].contains("integrations.b.retry_count: 11 is outside of 0 to 10"), "{}", told[0]);
-    assert!(told[1].contains("integrations.b.tools.repeatable: `a b` is not a pattern"), "{}", told[1]);
+    assert!(told[1].contains("integrations.b.tools.repeatable: the pattern `a b`"), "{}", told[1]);
 }
