@@ -106,3 +106,23 @@ async fn what_the_starter_left_open_does_not_reach_a_connected_program() {
     assert!(numbers.starts_with(&["0", "1", "2"]), "{given}");
     assert!(!numbers.contains(&"9"), "{given}");
 }
+
+#[tokio::test]
+async fn the_page_of_an_error_is_the_same_on_the_command_line_and_over_http() {
+    let hub = Hub::start("integrations: {}\n").await.unwrap();
+    let explain = |code: &str| hub.command(&["explain", code]).unwrap().output().unwrap();
+    let refused =
+        hub.http(Method::POST, "/call/nobody/nothing", &json!({})).await.unwrap().json().await.unwrap();
+    assert_eq!(refused["code"], "TL-1101", "{refused}");
+    let page =
+        http::send(Method::GET, &hub.endpoint(refused["type"].as_str().unwrap()), &[], "").await.unwrap();
+    let page = page.text().await.unwrap();
+    assert!(page.starts_with("# TL-1101: "), "{page}");
+    let told = explain("1101");
+    assert_eq!(String::from_utf8(told.stdout).unwrap().trim_end(), page.trim_end());
+
+    let unknown = explain("TL-1102");
+    assert_eq!((unknown.status.code(), unknown.stdout.len()), (Some(2), 0));
+    let unknown = http::send(Method::GET, &hub.endpoint("/errors/TL-1102"), &[], "").await.unwrap();
+    assert_eq!(unknown.status.as_u16(), 404);
+}
