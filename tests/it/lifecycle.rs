@@ -126,3 +126,35 @@ async fn the_page_of_an_error_is_the_same_on_the_command_line_and_over_http() {
     let unknown = http::send(Method::GET, &hub.endpoint("/errors/TL-1102"), &[], "").await.unwrap();
     assert_eq!(unknown.status.as_u16(), 404);
 }
+
+#[tokio::test]
+async fn the_doctor_finds_the_store_well_whether_the_hub_runs_or_not_and_changes_nothing() {
+    let config = "integrations:\n  near: { type: mcp, url: \"http://127.0.0.1:9/mcp\" }\n";
+    let mut hub = Hub::start(config).await.unwrap();
+    let data = hub.folder().join("data");
+    let files = || -> std::collections::BTreeSet<_> {
+        std::fs::read_dir(&data).unwrap().map(|entry| entry.unwrap().file_name()).collect()
+    };
+    for is_running in [true, false] {
+        if !is_running {
+            assert!(hub.program().stop().unwrap().success());
+        }
+        let before = files();
+        let mut doctor = hub.command(&["doctor", "--json", "--data"]).unwrap();
+        doctor.arg(&data).arg("--config").arg(hub.folder().join("trunkline.yaml"));
+        let told: Value = serde_json::from_slice(&doctor.output().unwrap().stdout).unwrap();
+        let finding = |about: &str| -> Vec<&Value> {
+            told["findings"].as_array().unwrap().iter().filter(|one| one["about"] == about).collect()
+        };
+        let [store] = finding("store")[..] else { panic!("{told}") };
+        assert_eq!(store["verdict"], "ok", "{told}");
+        assert!(store["what"].as_str().unwrap().ends_with(", schema 1"), "{store}");
+        for about in ["open files", "clock", "disk", "master key", "data folder"] {
+            assert_eq!(finding(about).len(), 1, "{about}: {told}");
+        }
+        assert!(
+            finding("egress")[0]["what"].as_str().unwrap().contains("private and loopback addresses: near")
+        );
+        assert_eq!(files(), before, "running: {is_running}");
+    }
+}

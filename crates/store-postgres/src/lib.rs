@@ -6,6 +6,7 @@
 mod commands;
 mod error;
 mod feed;
+mod look;
 mod migrate;
 mod rows;
 
@@ -25,6 +26,8 @@ use tokio::sync::watch;
 
 use crate::error::unavailable;
 use crate::feed::{Follower, Node};
+
+pub use look::look;
 
 /// Connections of one node, the change feed's included.
 const CONNECTIONS_MAX: u32 = 16;

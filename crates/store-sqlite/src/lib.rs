@@ -6,6 +6,7 @@
 //! (`store::FolderLock`, taken by the binary).
 
 mod commands;
+mod look;
 mod migrate;
 mod open;
 mod readers;
@@ -28,6 +29,8 @@ use tokio::sync::watch;
 use crate::readers::Readers;
 use crate::rows::{API_KEY_COLUMNS, api_key, collect, id};
 use crate::writer::Writer;
+
+pub use look::look;
 
 /// See the head of the file.
 pub struct SqliteStore {

@@ -154,10 +154,15 @@ async fn end(hub: &Hub, threads: Vec<std::thread::JoinHandle<()>>) {
     hub.close().await;
 }
 
+/// How many open files a hub needs that holds so many client connections.
+pub(crate) fn least_open_files(connections: usize) -> u64 {
+    u64::try_from(connections).unwrap_or(u64::MAX).saturating_add(OWN_FILES)
+}
+
 /// Each connection is an open file, and so is each upstream's: asks the system for as many as it allows.
 fn raise_open_files(connections: usize) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let least = u64::try_from(connections).unwrap_or(u64::MAX).saturating_add(OWN_FILES);
+    let least = least_open_files(connections);
     let wanted = least.saturating_mul(2);
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current.is_none_or(|current| current >= wanted) {
