@@ -36,17 +36,21 @@ find_postgres() {
 }
 
 check_programs() {
+  local -a reasons=() packages=()
+  missing() { reasons+=("$1"); shift; packages+=("$@"); }
   command -v cargo >/dev/null || die "missing: a Rust toolchain (cargo). See https://rustup.rs"
-  command -v cc >/dev/null || need_packages "a C compiler" build-essential
-  command -v git >/dev/null || need_packages "git" git
-  command -v npm >/dev/null || need_packages "npm" npm
-  command -v curl >/dev/null || need_packages "curl" curl ca-certificates
+  command -v cc >/dev/null || missing "a C compiler" build-essential
+  command -v git >/dev/null || missing "git" git
+  command -v npm >/dev/null || missing "npm" npm
+  command -v curl >/dev/null || missing "curl" curl ca-certificates
   if ! command -v python3 >/dev/null || ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
-    need_packages "Python with venv" python3 python3-venv
+    missing "Python with venv" python3 python3-venv
   fi
   TRUNKLINE_POSTGRES_BIN="$(find_postgres)"
-  if [ -z "$TRUNKLINE_POSTGRES_BIN" ]; then
-    need_packages "a PostgreSQL server" postgresql
+  [ -n "$TRUNKLINE_POSTGRES_BIN" ] || missing "a PostgreSQL server" postgresql
+  # All at once, so that whoever has to run the line by hand runs one.
+  if [ ${#packages[@]} -gt 0 ]; then
+    need_packages "$(printf '%s, ' "${reasons[@]}" | sed 's/, $//')" "${packages[@]}"
     TRUNKLINE_POSTGRES_BIN="$(find_postgres)"
     [ -n "$TRUNKLINE_POSTGRES_BIN" ] || die "PostgreSQL is installed, but initdb is not where it is expected"
   fi

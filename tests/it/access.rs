@@ -233,3 +233,28 @@ async fn nothing_is_served_without_a_key() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_refused_request_is_logged_with_the_address_that_a_trusted_proxy_names() {
+    let forged = [("x-forwarded-for", "203.0.113.7, 198.51.100.23")];
+    for (trusted, wanted, unwanted) in
+        [("127.0.0.0/8", "198.51.100.23", "203.0.113.7"), ("10.0.0.0/8", "127.0.0.1", "198.51.100.23")]
+    {
+        let config = format!("trusted_proxies: [{trusted}]\nintegrations: {{}}\n");
+        let hub = Hub::start(&config).await.unwrap();
+        for path in ["/mcp", "/api/v1/status"] {
+            let reply = http::send(Method::POST, &hub.endpoint(path), &forged, "{}").await.unwrap();
+            assert!(reply.status.is_client_error(), "{path}: {}", reply.status);
+        }
+        hub.until("the refusal is in the log", async || {
+            anyhow::ensure!(hub.log().contains("a request was refused"));
+            Ok(())
+        })
+        .await
+        .unwrap();
+        let log = hub.log();
+        let line = log.lines().find(|line| line.contains("a request was refused")).unwrap();
+        assert!(line.contains(wanted) && line.contains("401"), "{line}");
+        assert!(!log.contains(unwanted), "{log}");
+    }
+}

@@ -135,6 +135,45 @@ async fn a_frozen_server_runs_into_the_time_limit_and_goes_on_when_it_thaws() {
     assert_eq!(state["restarts"], json!(0), "being slow is no reason to be killed: {state}");
 }
 
+/// Calls a tool whose server closes the connection instead of its first answer. Gives the answer and how often it
+/// was called.
+async fn once_hung_up(hub: &Hub, tool: &str) -> (Value, usize) {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let answer = call(hub, "net", tool, json!({ "hang_up_once": log })).await;
+    (answer, std::fs::read_to_string(&log).unwrap().lines().count())
+}
+
+#[tokio::test]
+async fn a_server_that_fails_once_is_called_again_where_that_is_said_to_be_harmless() {
+    let peer = Peer::start_at("127.0.0.1:0").await.unwrap();
+    let mut net = peer.entry();
+    net["retry_count"] = json!(3);
+    net["tools"] = json!({ "repeatable": ["we*"] });
+    let hub = hub_with(json!({ "net": net })).await;
+    hub.wait_for_tools("/mcp/c/net").await.unwrap();
+
+    let (answer, called) = once_hung_up(&hub, "well").await;
+    assert_eq!((&answer["content"][0]["text"], called), (&json!(WELL), 2), "{answer}");
+    let (answer, called) = once_hung_up(&hub, "twice").await;
+    told(&answer, "TL-1404", &["look whether it happened before sending again"]);
+    assert_eq!(called, 1, "nobody said that `twice` may be done twice");
+
+    let calls = hub.http(Method::GET, "/api/v1/calls?connection=net", &Value::Null).await.unwrap();
+    let calls = calls.json().await.unwrap();
+    let stages = |tool: &str| -> Vec<String> {
+        let all = calls["calls"].as_array().unwrap();
+        let record = all.iter().find(|call| call["target"] == tool).unwrap_or_else(|| panic!("{calls}"));
+        let stages = record["stages"].as_array().unwrap().iter();
+        stages
+            .map(|note| note["stage"].as_str().unwrap().to_owned())
+            .skip_while(|s| s != "connector")
+            .collect()
+    };
+    assert_eq!(stages("well"), ["connector", "retry", "connector"]);
+    assert_eq!(stages("twice"), ["connector"]);
+}
+
 #[tokio::test]
 async fn nonsense_between_messages_is_passed_over_and_nothing_but_nonsense_is_not() {
     let (_peer, hub) = hub_before_both(60.0).await;

@@ -1,4 +1,5 @@
-//! `/errors/{code}`: the page that `type` of a problem points to, as `docs/errors/` has it.
+//! `/errors/{code}`: the page that `type` of a problem points to, as `docs/errors/` has it. The command line
+//! shows the same ones.
 
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
@@ -6,26 +7,8 @@ use http::header::CONTENT_TYPE;
 use crate::extract::Segments;
 use crate::rescue::Problem;
 
-macro_rules! pages {
-    ($($code:literal)*) => {
-        /// Every page, by its code.
-        static PAGES: &[(&str, &str)] = &[$(
-            ($code, include_str!(concat!("../../../docs/errors/", $code, ".md"))),
-        )*];
-    };
-}
-
-pages! {
-    "TL-1001" "TL-1002" "TL-1003"
-    "TL-1101"
-    "TL-1201" "TL-1202" "TL-1203" "TL-1204" "TL-1205" "TL-1206" "TL-1207"
-    "TL-1301"
-    "TL-1401" "TL-1402" "TL-1403" "TL-1404" "TL-1405" "TL-1406" "TL-1407"
-    "TL-1501"
-    "TL-1601" "TL-1602"
-    "TL-1701"
-    "TL-1901"
-}
+/// Every page, by its code: what lies under `docs/errors/`, collected by `build.rs`.
+static PAGES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/error_pages.rs"));
 
 /// The page of a code such as `TL-1101`, in Markdown.
 #[must_use]
@@ -48,11 +31,15 @@ mod tests {
 
     #[test]
     fn every_code_has_its_page_and_no_page_is_left_over() {
+        let codes: Vec<_> = Code::ALL.iter().map(|(code, ..)| code.to_string()).collect();
+        let pages: Vec<_> = super::PAGES.iter().map(|(code, _)| (*code).to_owned()).collect();
+        assert_eq!(codes, pages);
         for (code, status, title) in Code::ALL {
             let page = super::page(&code.to_string()).unwrap();
             assert!(page.starts_with(&format!("# {code}: {title}\n")), "{code}");
             assert!(page.contains(&format!("HTTP {status} ")), "{code}");
         }
-        assert_eq!(super::PAGES.len(), Code::ALL.len());
+        assert_eq!(super::page("tl-1101"), super::page("TL-1101"));
+        assert_eq!(super::page("TL-0000"), None);
     }
 }

@@ -7,7 +7,7 @@ use axum::extract::{Request, State};
 use http::StatusCode;
 use identity::{IdentityError, MadeKey, NewKey};
 use model::id::ApiKeyId;
-use model::{Access, Code, Fault, Timestamp};
+use model::{Access, Caller, Code, Fault, Timestamp};
 use policy::Pattern;
 use serde::{Deserialize, Serialize};
 use store::ApiKeyRow;
@@ -111,7 +111,9 @@ pub(crate) async fn list_keys(
 
 /// Make an API key
 ///
-/// Its text is in this answer and nowhere else.
+/// Its text is in this answer and nowhere else. It can be given no more than the asking key has: each `allow`
+/// pattern within one of its own, its `deny` patterns repeated, `manage` only with `manage`, and an end no
+/// later than its own; else 403 (TL-1002).
 #[utoipa::path(post, path = "/api/v1/keys", operation_id = "createKey", tag = "management",
     request_body = NewKeyBody,
     responses((status = CREATED, description = "Made", body = MadeKeyView)))]
@@ -131,11 +133,15 @@ pub(crate) async fn create_key(
     }
     let new =
         NewKey { owner: caller.owner, name: new.name, access: Access { allow, deny, manage }, expires_at };
+    new.check().map_err(refused)?;
+    hand_on(&app, &caller, &new.access, new.expires_at).await?;
     let made = app.parts.identity.make_key(new).await.map_err(refused)?;
     Ok((StatusCode::CREATED, Json(made_view(made))))
 }
 
 /// Put a new key in the place of one
+///
+/// Refused (403, TL-1002) when the old key may do more than the asking one.
 #[utoipa::path(post, path = "/api/v1/keys/{id}/rotate", operation_id = "rotateKey", tag = "management",
     params(("id" = String, Path, description = "`key_...`")),
     request_body = Option<RotationBody>,
@@ -151,6 +157,10 @@ pub(crate) async fn rotate_key(
     let overlap_ms = rotation.overlap_ms.unwrap_or(OVERLAP_MS);
     if overlap_ms > OVERLAP_MS_MAX {
         return Err(unfit(format!("overlap_ms: is {overlap_ms}, and at most {OVERLAP_MS_MAX} (30 days)")));
+    }
+    // The new key's text goes to whoever rotates, so it is made by them as much as a fresh one.
+    if let Some(old) = app.parts.identity.find_key(caller.owner.workspace, id).await.map_err(refused)? {
+        hand_on(&app, &caller, &old.access, old.expires_at).await?;
     }
     let made =
         app.parts.identity.rotate_key(caller.owner.workspace, id, overlap_ms).await.map_err(refused)?;
@@ -168,6 +178,33 @@ pub(crate) async fn revoke_key(
 ) -> Result<StatusCode, Problem> {
     app.parts.identity.revoke_key(caller.owner.workspace, parse(&id)?).await.map_err(refused)?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// A key can hand on what it has itself and no more: neither its access nor its time. (Revoking is not
+/// handing on: any key that may manage can end any other.)
+async fn hand_on(
+    app: &App,
+    maker: &Caller,
+    access: &Access,
+    expires_at: Option<Timestamp>,
+) -> Result<(), Problem> {
+    if let Some(beyond) = policy::beyond(access, &maker.access) {
+        return Err(too_much(format!("access: {beyond}")));
+    }
+    let Some(id) = maker.api_key else { return Ok(()) };
+    let row = app.parts.identity.find_key(maker.owner.workspace, id).await.map_err(refused)?;
+    match row.map(|row| row.expires_at) {
+        Some(None) => Ok(()),
+        Some(Some(end)) if expires_at.is_some_and(|at| at <= end) => Ok(()),
+        Some(Some(end)) => Err(too_much(format!("expires_at: its own end is {}", end.0))),
+        None => Err(too_much("it is not there any more".to_owned())),
+    }
+}
+
+fn too_much(what: String) -> Problem {
+    Fault::new(Code::FORBIDDEN, format!("a key cannot make one that may do more than itself: {what}"))
+        .with_hint("ask for no more than this key has, or use one with more")
+        .into()
 }
 
 async fn read<T: serde::de::DeserializeOwned>(app: &App, request: Request) -> Result<T, Problem> {

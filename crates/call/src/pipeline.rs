@@ -223,50 +223,48 @@ impl Pipeline {
         trace.enter(stage::name::LIMIT);
         let place = stage::limit::run(mounted)?;
 
-        // Connector: the call itself, for as long as its connection allows. Retrying is the connector's
-        // decision, and only where the request is replayable: a tool runs at most once.
+        // Connector: the call itself, for as long as its connection allows. Within that time and holding its
+        // place, it is tried again where the connection says so and where it is harmless; what may have
+        // happened and must not happen twice is not: a tool runs at most once.
         trace.enter(stage::name::CONNECTOR);
         let timeout = Duration::from_millis(mounted.settings.timeout_ms);
-        let outcome = self.connect(trace.id, &caller, mounted, request, peer, downstream, timeout).await;
+        let plan =
+            stage::retry::Plan::new(mounted, found.tool.as_deref(), &request, Instant::now() + timeout);
+        let ctx = Ctx { call: trace.id, caller: Arc::clone(&caller), peer, downstream, deadline: plan.until };
+        let outcome = self.connect(trace, mounted, ctx, request, plan, timeout).await;
         drop(place);
         outcome
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one call site; the parts are what a call consists of")]
     async fn connect(
         &self,
-        id: CallId,
-        caller: &Arc<Caller>,
+        trace: &mut Trace<'_>,
         mounted: &Mounted,
+        mut ctx: Ctx,
         request: Request,
-        peer: Arc<Peer>,
-        downstream: Arc<dyn Downstream>,
+        plan: stage::retry::Plan,
         timeout: Duration,
     ) -> Result<Outcome, Fault> {
-        let mut ctx = Ctx {
-            call: id,
-            caller: Arc::clone(caller),
-            peer,
-            downstream,
-            deadline: Instant::now() + timeout,
-        };
         let late = || {
             let ms = timeout.as_millis();
             Fault::new(Code::TIMEOUT, format!("connection `{}` did not answer within {ms} ms", mounted.key))
                 .with_hint("raise `timeout` in its entry if its tools need longer")
         };
+        // Each wait and each try has its own time in the record.
+        let entered =
+            |waits: bool| trace.enter(if waits { stage::name::RETRY } else { stage::name::CONNECTOR });
+        let (entropy, connector) = (self.parts.entropy.as_ref(), mounted.connector.as_ref());
         if ctx.peer.abilities == crate::Abilities::default() {
             // Nobody to ask: the clock never stops.
-            return match tokio::time::timeout_at(ctx.deadline, mounted.connector.call(&ctx, request)).await {
-                Ok(outcome) => outcome,
-                Err(_) => Err(late()),
-            };
+            let work = stage::retry::run(plan, entropy, connector, &ctx, request, entered);
+            return tokio::time::timeout_at(ctx.deadline, work).await.unwrap_or_else(|_| Err(late()));
         }
         // The clock is kept here, where it can stop; what the connector sees is only a backstop.
         ctx.deadline += ASKING_MAX;
         let pausing = Arc::new(Pausing::new(Arc::clone(&ctx.downstream)));
         ctx.downstream = Arc::clone(&pausing) as Arc<dyn Downstream>;
-        pausing.run(timeout, mounted.connector.call(&ctx, request)).await.unwrap_or_else(|| Err(late()))
+        let work = stage::retry::run(plan, entropy, connector, &ctx, request, entered);
+        pausing.run(timeout, work).await.unwrap_or_else(|| Err(late()))
     }
 
     /// How often each connection's calls are open right now, for status pages.

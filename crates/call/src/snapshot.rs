@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ahash::AHashMap;
 use connector::{Connector, Inventory, Tool};
 use model::{Access, Code, Fault, Key};
-use policy::ToolLists;
+use policy::{Pattern, ToolLists};
 use tokio::sync::Semaphore;
 
 use crate::schema::Check;
@@ -27,6 +27,10 @@ pub struct Mount {
 pub struct MountSettings {
     /// How long one call may take, milliseconds. Time in which the caller is being asked does not count.
     pub timeout_ms: u64,
+    /// How often a call is tried again, at most, where that is harmless.
+    pub retry_count: u32,
+    /// Which tools (by their own names) may be done twice, as their operator says.
+    pub repeatable: Vec<Pattern>,
     /// How many calls may be open at once.
     pub concurrency_max: usize,
     /// Which of its tools are offered at all.
@@ -39,6 +43,8 @@ impl Default for MountSettings {
     fn default() -> Self {
         Self {
             timeout_ms: 60_000,
+            retry_count: 0,
+            repeatable: Vec::new(),
             concurrency_max: 1024,
             tools: ToolLists::default(),
             is_recording_arguments: false,

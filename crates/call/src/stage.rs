@@ -3,6 +3,7 @@
 pub(crate) mod access;
 pub(crate) mod find;
 pub(crate) mod limit;
+pub(crate) mod retry;
 pub(crate) mod validate;
 
 /// Names of the stages, in order, as records and faults tell them.
@@ -12,4 +13,6 @@ pub(crate) mod name {
     pub(crate) const VALIDATE: &str = "validate";
     pub(crate) const LIMIT: &str = "limit";
     pub(crate) const CONNECTOR: &str = "connector";
+    /// The wait before the connector is called once more.
+    pub(crate) const RETRY: &str = "retry";
 }

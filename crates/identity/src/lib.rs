@@ -66,6 +66,18 @@ pub struct MadeKey {
     pub row: ApiKeyRow,
 }
 
+// === impl NewKey ===
+
+impl NewKey {
+    /// Whether it can be made as far as its own text goes; making it looks again.
+    ///
+    /// # Errors
+    /// [`IdentityError`]: an unusable name or access list.
+    pub fn check(&self) -> Result<(), IdentityError> {
+        error::check(self.name.trim(), &self.access)
+    }
+}
+
 // === impl Identity ===
 
 impl Identity {
@@ -128,6 +140,18 @@ impl Identity {
         self.store.insert_api_key(made.row.clone()).await?;
         self.refresh_or_leave_it().await;
         Ok(made)
+    }
+
+    /// What is stored of a key, if the workspace has it, revoked or not.
+    ///
+    /// # Errors
+    /// [`IdentityError::Store`].
+    pub async fn find_key(
+        &self,
+        workspace: WorkspaceId,
+        id: ApiKeyId,
+    ) -> Result<Option<ApiKeyRow>, IdentityError> {
+        Ok(self.store.find_api_key(workspace, id).await?)
     }
 
     /// Makes a key in the place of `id`, with its name, access and expiry; the old one goes on working for

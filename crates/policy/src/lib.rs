@@ -4,7 +4,9 @@
 //! same question always gets the same answer, so answers are computed when a snapshot is built.
 
 mod access;
+mod beyond;
 mod pattern;
 
 pub use access::{Decision, Rule, ToolLists, may_use};
+pub use beyond::{Beyond, beyond};
 pub use pattern::{BadPattern, Pattern};

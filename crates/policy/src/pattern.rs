@@ -83,11 +83,41 @@ pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     name.ends_with(tail)
 }
 
+/// Stands for a star when a pattern is looked at as a name: no pattern that was checked has it.
+const ANYTHING: char = '\0';
+
+/// Whether every name that `narrow` covers is covered by `wide`. Exact: it is so when `wide` matches the text
+/// of `narrow` with something in the place of its stars that only a star can match.
+pub(crate) fn covers(wide: &str, narrow: &str) -> bool {
+    // Such a text was never checked: nothing is known of it.
+    if wide.contains(ANYTHING) || narrow.contains(ANYTHING) {
+        return false;
+    }
+    matches(wide, &narrow.replace('*', &ANYTHING.to_string()))
+}
+
+/// Whether some name is covered by both. Exact: between two beginnings and two ends that agree, stars take
+/// whatever the other pattern has there.
+pub(crate) fn overlaps(one: &str, other: &str) -> bool {
+    let (Some((one_head, one_rest)), Some((other_head, other_rest))) =
+        (one.split_once('*'), other.split_once('*'))
+    else {
+        return if one.contains('*') { matches(one, other) } else { matches(other, one) };
+    };
+    let (one_tail, other_tail) = (last_part(one_rest), last_part(other_rest));
+    (one_head.starts_with(other_head) || other_head.starts_with(one_head))
+        && (one_tail.ends_with(other_tail) || other_tail.ends_with(one_tail))
+}
+
+fn last_part(text: &str) -> &str {
+    text.rsplit_once('*').map_or(text, |(_, last)| last)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::{BadPattern, Pattern, matches};
+    use super::{BadPattern, Pattern, covers, matches, overlaps};
 
     /// The definition, written the slow way: a star takes nothing, or one character and stays.
     fn by_definition(pattern: &[char], name: &[char]) -> bool {
@@ -107,6 +137,23 @@ mod tests {
         fn matching_is_what_its_definition_says(pattern in "[ab_é*]{0,8}", name in "[ab_é]{0,10}") {
             let (p, n): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
             prop_assert_eq!(matches(&pattern, &name), by_definition(&p, &n), "{} {}", pattern, name);
+        }
+
+        #[test]
+        fn covering_means_that_no_name_is_left_out(wide in "[ab*]{0,6}", narrow in "[ab*]{0,6}", name in "[abc]{0,8}") {
+            if covers(&wide, &narrow) {
+                prop_assert!(!matches(&narrow, &name) || matches(&wide, &name), "{} {} {}", wide, narrow, name);
+            } else {
+                // A name that shows it: no pattern here has a `z`.
+                let name = narrow.replace('*', "z");
+                prop_assert!(matches(&narrow, &name) && !matches(&wide, &name), "{} {} {}", wide, narrow, name);
+            }
+        }
+
+        #[test]
+        fn patterns_that_do_not_overlap_have_no_name_in_common(one in "[ab*]{0,6}", other in "[ab*]{0,6}", name in "[ab]{0,8}") {
+            prop_assert_eq!(overlaps(&one, &other), overlaps(&other, &one));
+            prop_assert!(overlaps(&one, &other) || !(matches(&one, &name) && matches(&other, &name)), "{} {} {}", one, other, name);
         }
 
         #[test]
@@ -132,6 +179,28 @@ mod tests {
         assert!(!matches("files__read", "files__read_file"));
         assert!(!matches("a*a", "a"), "head and tail may not overlap");
         assert!(!matches("Files__*", "files__read"), "case matters");
+    }
+
+    #[test]
+    fn patterns_overlap_when_their_ends_agree() {
+        for (one, other, wanted) in [
+            ("files__*", "*__delete_*", true),
+            ("files__*", "mail__*", false),
+            ("*_read", "*_write", false),
+            ("files__read", "*__delete_*", false),
+            ("files__delete_x", "*__delete_*", true),
+            ("a*b*c", "ab*bc", true),
+            ("a", "a", true),
+            ("a", "b", false),
+            ("*", "x", true),
+        ] {
+            assert_eq!(overlaps(one, other), wanted, "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn what_was_never_checked_covers_nothing() {
+        assert!(covers("a*", "a*") && !covers("a\0", "a*") && !covers("*", "a\0"));
     }
 
     #[test]

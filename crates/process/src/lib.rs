@@ -13,6 +13,7 @@ pub mod command;
 pub mod error;
 pub mod exit;
 pub mod guard;
+pub mod inherited;
 pub mod lines;
 
 mod group;
@@ -27,4 +28,5 @@ pub use command::{Command, Limits};
 pub use error::SpawnError;
 pub use exit::Exit;
 pub use guard::{Guard, guard_main};
+pub use inherited::keep_inherited;
 pub use lines::{LINE_BYTES_MAX, LineError, LineReader};

@@ -13,6 +13,7 @@ mod health;
 mod integrations;
 mod leases;
 mod logs;
+mod look;
 mod migrate;
 mod requests;
 mod rows;
@@ -35,6 +36,8 @@ use tokio::sync::watch;
 
 use crate::error::unavailable;
 use crate::feed::{Follower, Node};
+
+pub use look::look;
 
 /// Connections of one node, the change feed's included.
 const CONNECTIONS_MAX: u32 = 16;

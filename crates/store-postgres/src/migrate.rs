@@ -52,7 +52,7 @@ pub(crate) async fn run(
     Ok(())
 }
 
-async fn applied(db: &mut PgConnection) -> sqlx::Result<Vec<Applied>> {
+pub(crate) async fn applied(db: &mut PgConnection) -> sqlx::Result<Vec<Applied>> {
     let rows = sqlx::query("SELECT version, checksum FROM schema_migrations ORDER BY version")
         .fetch_all(&mut *db)
         .await?;

@@ -15,6 +15,7 @@ mod health;
 mod integrations;
 mod leases;
 mod logs;
+mod look;
 mod migrate;
 mod open;
 mod readers;
@@ -40,6 +41,8 @@ use tokio::sync::watch;
 use crate::readers::Readers;
 use crate::rows::{API_KEY_COLUMNS, api_key, collect, id};
 use crate::writer::Writer;
+
+pub use look::look;
 
 /// See the head of the file.
 pub struct SqliteStore {

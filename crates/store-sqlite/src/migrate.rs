@@ -34,11 +34,7 @@ pub(crate) fn run(
     clock: &dyn Clock,
 ) -> Result<(), StoreError> {
     let failed = |error| not_ours_or(path, "migrate the database", error);
-    let tables: Vec<String> = names_of_tables(db).map_err(failed)?;
-    if !tables.is_empty() && !tables.iter().any(|name| name == "schema_migrations") {
-        return Err(StoreError::NotOurs { path: path.to_owned() });
-    }
-    let applied = if tables.is_empty() { Vec::new() } else { applied(db).map_err(failed)? };
+    let applied = look(db, path)?;
     let left = pending(known, &applied)?;
     if let (Some(last), false) = (left.last(), applied.is_empty()) {
         keep_copy(db, path, last.version)?;
@@ -48,6 +44,16 @@ pub(crate) fn run(
         tracing::info!(version = migration.version, name = migration.name, "store: schema migrated");
     }
     Ok(())
+}
+
+/// What ran already: nothing in an empty file.
+pub(crate) fn look(db: &Connection, path: &Path) -> Result<Vec<Applied>, StoreError> {
+    let failed = |error| not_ours_or(path, "read the database's schema", error);
+    let tables: Vec<String> = names_of_tables(db).map_err(failed)?;
+    if !tables.is_empty() && !tables.iter().any(|name| name == "schema_migrations") {
+        return Err(StoreError::NotOurs { path: path.to_owned() });
+    }
+    if tables.is_empty() { Ok(Vec::new()) } else { applied(db).map_err(failed) }
 }
 
 fn names_of_tables(db: &Connection) -> rusqlite::Result<Vec<String>> {

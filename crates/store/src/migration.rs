@@ -22,6 +22,17 @@ pub struct Applied {
     pub checksum: String,
 }
 
+/// What a look at the data found, without changing anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Look {
+    /// The schema version of the data; 0 before the first start.
+    pub found: u32,
+    /// The one that this program brings it to.
+    pub known: u32,
+    /// We may write.
+    pub is_writable: bool,
+}
+
 /// What is left to run, in order.
 ///
 /// # Errors
@@ -38,6 +49,20 @@ pub fn pending<'m>(known: &'m [Migration], applied: &[Applied]) -> Result<&'m [M
         }
     }
     Ok(known.get(applied.len()..).unwrap_or_default())
+}
+
+// === impl Look ===
+
+impl Look {
+    /// From what ran.
+    ///
+    /// # Errors
+    /// As [`pending`].
+    pub fn of(known: &[Migration], applied: &[Applied], is_writable: bool) -> Result<Self, StoreError> {
+        pending(known, applied)?;
+        let found = applied.last().map_or(0, |one| one.version);
+        Ok(Self { found, known: known.last().map_or(0, |one| one.version), is_writable })
+    }
 }
 
 // === impl Migration ===

@@ -18,7 +18,9 @@ use clap::Parser;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    // The guard of the child processes is this program too: before anything else, without a runtime.
+    // While there is one thread, and before anything is opened or started.
+    process::keep_inherited();
+    // The guard of the child processes is this program too: before the command line, without a runtime.
     if std::env::args_os().nth(1).is_some_and(|first| first == wiring::GUARD_ARG) {
         return ExitCode::from(u8::try_from(process::guard_main()).unwrap_or(1));
     }

@@ -2,6 +2,7 @@
 //!
 //! Start reading at [`hub::Hub`]; `commands/serve.rs` is the story of a start.
 
+pub(crate) mod clients;
 pub(crate) mod connections;
 pub(crate) mod facts;
 pub(crate) mod house;

@@ -82,3 +82,75 @@ async fn keys_that_are_not_there_are_not_found() {
         hub.post(&format!("/api/v1/keys/{id}/rotate"), "{}").await.is_problem(404, "TL-1101");
     }
 }
+
+/// A key that may manage, use `files__*` but `files__delete_*`, and that ends when it is told to.
+async fn narrow_manager(hub: &Hub, expires_at: Option<i64>) -> Value {
+    let access = json!({ "allow": ["files__*"], "deny": ["*__delete_*"], "manage": true });
+    let body = json!({ "name": "narrow", "access": access, "expires_at": expires_at });
+    let made = hub.post("/api/v1/keys", &body.to_string()).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    made.json
+}
+
+#[tokio::test]
+async fn a_key_makes_no_key_that_may_do_more_than_itself() {
+    let hub = hub().await;
+    let narrow = narrow_manager(&hub, None).await;
+    let make = async |access: Value| {
+        let body = json!({ "name": "made", "access": access }).to_string();
+        hub.ask(Method::POST, "/api/v1/keys").key(text(&narrow["key"])).json(&body).send().await
+    };
+    let count = async || hub.get("/api/v1/keys").await.json["keys"].as_array().unwrap().len();
+    let before = count().await;
+    for (access, names) in [
+        (json!({ "allow": ["*"] }), "`*`"),
+        (json!({ "allow": ["files__text", "mail__send"] }), "`mail__send`"),
+        (json!({ "allow": ["files__*"] }), "`*__delete_*`"),
+        (json!({ "allow": ["files__delete_all"], "manage": true }), "`*__delete_*`"),
+    ] {
+        let answer = make(access).await;
+        assert!(text(&answer.json["detail"]).contains(names), "{}", answer.text);
+        answer.is_problem(403, "TL-1002");
+    }
+    assert_eq!(count().await, before, "none of them was made");
+
+    for access in [
+        json!({ "allow": ["files__text"] }),
+        json!({ "allow": ["files__*"], "deny": ["*__delete_*"], "manage": true }),
+        json!({ "allow": [] }),
+    ] {
+        let made = make(access).await;
+        assert_eq!(made.status, 201, "{}", made.text);
+    }
+}
+
+#[tokio::test]
+async fn rotating_a_wider_key_is_no_way_around_and_rotating_ones_own_works() {
+    let hub = hub().await;
+    let narrow = narrow_manager(&hub, None).await;
+    let wide = hub.post("/api/v1/keys", r#"{"name":"wide","access":{"allow":["*"]}}"#).await.json;
+    let rotate = async |id: &Value| {
+        let path = format!("/api/v1/keys/{}/rotate", text(id));
+        hub.ask(Method::POST, &path).key(text(&narrow["key"])).json(r#"{"overlap_ms":0}"#).send().await
+    };
+    rotate(&wide["id"]).await.is_problem(403, "TL-1002");
+    assert!(opens(&hub, text(&wide["key"])).await, "it was not ended either");
+
+    let own = rotate(&narrow["id"]).await;
+    assert_eq!(own.status, 201, "{}", own.text);
+    assert!(opens(&hub, text(&own.json["key"])).await && !opens(&hub, text(&narrow["key"])).await);
+}
+
+#[tokio::test]
+async fn a_key_that_ends_makes_none_that_outlives_it() {
+    let hub = hub().await;
+    let narrow = narrow_manager(&hub, Some(NOW.0 + 1000)).await;
+    for (expires_at, status) in [(Value::Null, 403), (json!(NOW.0 + 1001), 403), (json!(NOW.0 + 1000), 201)] {
+        let body = json!({ "name": "made", "access": { "allow": [] }, "expires_at": expires_at }).to_string();
+        let answer = hub.ask(Method::POST, "/api/v1/keys").key(text(&narrow["key"])).json(&body).send().await;
+        assert_eq!(answer.status.as_u16(), status, "{}", answer.text);
+    }
+    let other = hub.post("/api/v1/keys", r#"{"name":"other","access":{"allow":[]}}"#).await.json;
+    let path = format!("/api/v1/keys/{}/rotate", text(&other["id"]));
+    hub.ask(Method::POST, &path).key(text(&narrow["key"])).json("{}").send().await.is_problem(403, "TL-1002");
+}

@@ -14,6 +14,19 @@ fn role_guard() {
     }
 }
 
+/// A program that was handed descriptors by accident: `SCENE_ROLE=heir`, or `SCENE_ROLE=careless` for one
+/// that does nothing about it. Says which ones a child of its has.
+#[tokio::test]
+async fn role_heir() {
+    match std::env::var("SCENE_ROLE").as_deref() {
+        Ok("heir") => process::keep_inherited(),
+        Ok("careless") => {}
+        _ => return,
+    }
+    let mut child = Child::spawn(&shell("echo /proc/$$/fd/*"), &guard()).unwrap();
+    println!("\nchild has {}", next(&mut child).await.unwrap());
+}
+
 /// A hub with children that would outlive it: `SCENE_ROLE=hub`, or `SCENE_ROLE=unguarded` for one whose
 /// guard does nothing.
 #[tokio::test]

@@ -6,6 +6,25 @@ use tokio::io::AsyncWriteExt;
 
 use crate::support::{all, guard, next, shell};
 
+/// What a child of [`crate::roles::role_heir`] has open, when `role` was started with descriptor 9 open.
+async fn descriptors_under(role: &str) -> Vec<String> {
+    let mut command = shell("exec 9</dev/null; exec \"$0\" \"$@\"");
+    command.args.push(std::env::current_exe().unwrap().to_str().unwrap().to_owned());
+    command.args.extend(["role_heir".to_owned(), "--nocapture".to_owned()]);
+    command.env = vec![("SCENE_ROLE".into(), model::Secret::new(role))];
+    let mut heir = Child::spawn(&command, &guard()).unwrap();
+    let lines = all(&mut heir).await;
+    let said = lines.iter().find_map(|line| line.strip_prefix("child has ")).expect("the role says it");
+    said.split(' ').map(|path| path.rsplit('/').next().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn what_the_starter_left_open_does_not_reach_a_child() {
+    let careless = descriptors_under("careless").await;
+    assert!(careless.contains(&"9".to_owned()), "the scene leaves nothing open: {careless:?}");
+    assert!(!descriptors_under("heir").await.contains(&"9".to_owned()));
+}
+
 #[tokio::test]
 async fn lines_go_in_and_come_out() {
     let guard = guard();

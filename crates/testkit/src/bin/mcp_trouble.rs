@@ -2,6 +2,7 @@
 //! of the tool that is called; faults of a start are chosen on the command line. Not for conformance: it knows the
 //! few methods that the hub asks.
 
+use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, BufWriter, Read as _, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -121,6 +122,9 @@ fn exchange(options: &Options, socket: TcpStream) -> anyhow::Result<()> {
         return Ok(out.flush()?);
     }
     prepare(options, &message);
+    if hangs_up(&message)? {
+        return Ok(());
+    }
     out.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n")?;
     answer(options, &message, &mut out)?;
     Ok(out.flush()?)
@@ -137,6 +141,18 @@ fn prepare(options: &Options, message: &Value) {
     }
     options.after.as_deref().into_iter().for_each(wait_for);
     named("until").as_deref().into_iter().for_each(wait_for);
+}
+
+/// Whether this is the first call that names this file as `hang_up_once`: it gets no answer. Each call adds a line
+/// to the file, so that the scene can count them.
+fn hangs_up(message: &Value) -> io::Result<bool> {
+    let Some(path) = message.pointer("/params/arguments/hang_up_once").and_then(Value::as_str) else {
+        return Ok(false);
+    };
+    let is_first = !Path::new(path).exists();
+    let mut file = File::options().create(true).append(true).open(path)?;
+    writeln!(file, "called")?;
+    Ok(is_first)
 }
 
 fn wait_for(path: &Path) {

@@ -88,7 +88,7 @@ fn row(call: &Value) -> Vec<String> {
 }
 
 /// Milliseconds since 1970 as UTC. Days to dates as in Howard Hinnant's `civil_from_days`.
-pub(super) fn moment(ms: i64) -> String {
+pub(crate) fn moment(ms: i64) -> String {
     let (days, rest) = (ms.div_euclid(86_400_000), ms.rem_euclid(86_400_000) / 1000);
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);

@@ -96,7 +96,7 @@ fn settings(hub: &Hub) -> Vec<(&'static str, Value)> {
         ("public_url", json!(hub.public_url)),
         ("allowed_hosts", json!(hub.allowed_hosts)),
         ("allowed_origins", json!(hub.allowed_origins)),
-        ("trusted_proxies", json!(hub.trusted_proxies)),
+        ("trusted_proxies", hub.trusted_proxies.iter().map(ToString::to_string).collect()),
         ("tls.cert", json!(hub.tls.cert)),
         ("tls.key", json!(hub.tls.key)),
         ("tls.client_ca", json!(hub.tls.client_ca)),

@@ -1,5 +1,8 @@
 //! `trunkline doctor`: what would keep a hub from working, each with a remedy. Looks, and changes nothing.
 
+mod machine;
+mod store;
+
 use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -16,7 +19,7 @@ use crate::config::hub::Store;
 use crate::config::problem::Severity;
 use crate::config::{Config, data_folder};
 use crate::say::{Quit, out};
-use crate::wiring::sockets;
+use crate::wiring::{house, sockets};
 
 /// How long a hub may take to say that it is there.
 const HELLO: Duration = Duration::from_secs(3);
@@ -47,7 +50,11 @@ pub(crate) fn run(shared: &Shared) -> Result<(), Quit> {
     configured(&config, &mut findings);
     folder(&data, &mut findings);
     master_key(&config, &data, &mut findings);
+    store::look(&config, &data, &mut findings);
+    machine::open_files(&config, &mut findings);
+    machine::clock(&data, &mut findings);
     programs(&config, &mut findings);
+    machine::egress(&config, &mut findings);
     let answer = block_on(async { Ok(hub.send("GET", "/health", None, &[], HELLO).await.is_ok()) })?;
     listener(&config, &hub, answer, &mut findings);
     if answer {
@@ -159,7 +166,7 @@ fn master_key(config: &Config, data: &Path, findings: &mut Vec<Finding>) {
             find(findings, Verdict::Bad, about, what, Some(format!("chmod 600 {}", path.display())));
         }
         Ok(_) => find(findings, Verdict::Ok, about, path.display().to_string(), None),
-        Err(_) if is_named || data.join("trunkline.db").exists() => {
+        Err(_) if is_named || data.join(house::DATABASE).exists() => {
             let remedy =
                 "put it back from a backup: without it stored secrets and API keys are lost".to_owned();
             find(findings, Verdict::Bad, about, format!("{} is missing", path.display()), Some(remedy));

@@ -10,6 +10,7 @@ use crate::cli::Shared;
 use crate::commands::{configuration, env};
 use crate::config::{Config, Wanted, data_folder};
 use crate::say::{Quit, note};
+use crate::wiring::clients::Clients;
 use crate::wiring::house::{self, Purpose};
 use crate::wiring::http::{self, Faces, Places, Served};
 use crate::wiring::hub::{Hub, tell};
@@ -76,6 +77,7 @@ async fn live(shared: &Shared, config: &Config, wanted: Wanted) -> Result<(), Qu
         faces: Arc::new(Faces {
             door: Arc::clone(&hub.door),
             router: hub.api(config, &address.to_string(), &addresses.base),
+            clients: Clients::new(config.hub.trusted_proxies.clone(), Arc::clone(&hub.house.clock)),
         }),
         limits: config.hub.limits,
         certificates: certificates.clone(),
@@ -152,10 +154,15 @@ async fn end(hub: &Hub, threads: Vec<std::thread::JoinHandle<()>>) {
     hub.close().await;
 }
 
+/// How many open files a hub needs that holds so many client connections.
+pub(crate) fn least_open_files(connections: usize) -> u64 {
+    u64::try_from(connections).unwrap_or(u64::MAX).saturating_add(OWN_FILES)
+}
+
 /// Each connection is an open file, and so is each upstream's: asks the system for as many as it allows.
 fn raise_open_files(connections: usize) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let least = u64::try_from(connections).unwrap_or(u64::MAX).saturating_add(OWN_FILES);
+    let least = least_open_files(connections);
     let wanted = least.saturating_mul(2);
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current.is_none_or(|current| current >= wanted) {

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use model::Secret;
 
 use super::fields::{Fields, Reading};
+use super::network::Network;
 use super::said::Said;
 
 /// Where the hub listens when nothing says otherwise.
@@ -26,7 +27,7 @@ pub(crate) struct Hub {
     /// Origins that browsers may call from, beside the hub's own.
     pub(crate) allowed_origins: Vec<String>,
     /// Addresses and networks whose forwarding headers count.
-    pub(crate) trusted_proxies: Vec<String>,
+    pub(crate) trusted_proxies: Vec<Network>,
     /// Certificates of the listener.
     pub(crate) tls: Tls,
     /// MCP beside plain HTTP.
@@ -283,28 +284,15 @@ fn catalog(top: &mut Fields<'_>, reading: &mut Reading<'_>, default: Vec<PathBuf
     folders
 }
 
-fn proxies(top: &mut Fields<'_>, reading: &mut Reading<'_>) -> Vec<String> {
+fn proxies(top: &mut Fields<'_>, reading: &mut Reading<'_>) -> Vec<Network> {
     let mut out = Vec::new();
-    let at = top.get("trusted_proxies", reading).map(|node| node.at);
     for said in top.texts("trusted_proxies", reading).unwrap_or_default() {
-        let text = said.value();
-        let (address, bits) = text.split_once('/').map_or((text, None), |(a, b)| (a, Some(b)));
-        let ip = address.parse::<std::net::IpAddr>().ok();
-        let max = if ip.is_some_and(|ip| ip.is_ipv4()) { 32 } else { 128 };
-        let is_good =
-            ip.is_some() && bits.is_none_or(|bits| bits.parse::<u8>().is_ok_and(|bits| bits <= max));
-        if is_good {
-            out.push(said.into_value());
+        if let Some(network) = Network::parse(said.value()) {
+            out.push(network);
         } else {
             let hint = "write an IP address or a network, for example 10.0.0.0/8".to_owned();
             reading.error(said.at, "trusted_proxies", format!("`{said}` is not an address"), Some(hint));
         }
-    }
-    if let Some(at) = at
-        && !out.is_empty()
-    {
-        let what = "forwarding headers are ignored by this version, from whomever they come";
-        reading.warn(at, "trusted_proxies", what, None);
     }
     out
 }

@@ -270,3 +270,21 @@ fn what_is_shown_hides_literal_secrets_and_keeps_references() {
         assert!(!shown.contains(secret), "{secret}: {shown}");
     }
 }
+
+#[test]
+fn how_often_a_call_is_tried_again_and_which_tools_may_be_done_twice() {
+    let config = read(
+        "integrations:\n  a: { url: https://x.example/mcp, retry_count: 3, tools: { deny: [\"get_secret\"], repeatable: [\"get_*\"] } }\n  b: { url: https://x.example/mcp, retry_count: 11, tools: { repeatable: [\"a b\"] } }\n",
+    );
+    let Shape::Mcp(entry) = &config.entries[0].shape else { panic!("not ready") };
+    let repeatable: Vec<_> = entry.repeatable.iter().map(policy::Pattern::as_str).collect();
+    assert_eq!((entry.retry_count, repeatable), (3, vec!["get_*"]));
+    assert_eq!(
+        (entry.tools.allow.as_deref(), entry.tools.deny.as_slice()),
+        (None, &["get_secret".into()][..])
+    );
+    let told = lines(&config);
+    assert_eq!(told.len(), 2, "{told:#?}");
+    assert!(told[0].contains("integrations.b.retry_count: 11 is outside of 0 to 10"), "{}", told[0]);
+    assert!(told[1].contains("integrations.b.tools.repeatable: the pattern `a b`"), "{}", told[1]);
+}

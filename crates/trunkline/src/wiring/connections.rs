@@ -291,6 +291,8 @@ pub(crate) fn upstream_settings(key: &Key, mcp: &McpEntry, limits: &Limits) -> m
 fn mount_settings(mcp: &McpEntry) -> MountSettings {
     MountSettings {
         timeout_ms: mcp.timeout_ms,
+        retry_count: mcp.retry_count,
+        repeatable: mcp.repeatable.clone(),
         concurrency_max: mcp.concurrency,
         tools: ToolLists { allow: mcp.tools.allow.clone(), deny: mcp.tools.deny.clone() },
         is_recording_arguments: mcp.is_recording_arguments,

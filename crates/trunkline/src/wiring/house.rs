@@ -20,7 +20,7 @@ use crate::config::hub;
 use crate::say::Quit;
 
 /// The database of the embedded default.
-const DATABASE: &str = "trunkline.db";
+pub(crate) const DATABASE: &str = "trunkline.db";
 /// The folder of call records.
 const CALLS: &str = "calls";
 

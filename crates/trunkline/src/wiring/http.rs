@@ -2,7 +2,7 @@
 //! accepted it. `/mcp` goes to the MCP door, everything else to the API.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -22,6 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tower::ServiceExt;
 
+use super::clients::Clients;
 use super::tls::Certificates;
 use crate::config::hub::Limits;
 use crate::say::Quit;
@@ -56,6 +57,8 @@ pub(crate) struct Faces {
     pub(crate) door: Arc<Door>,
     /// Everything else.
     pub(crate) router: Router,
+    /// Whose requests they are.
+    pub(crate) clients: Clients,
 }
 
 /// Where a hub is in its life. Only moves on.
@@ -187,7 +190,7 @@ fn accept(mut stream: TcpStream, peer: SocketAddr, served: &Served, own: &Places
     tokio::spawn(async move {
         let (_place, _mine) = (place, mine);
         match served.certificates.as_ref().map(|certificates| certificates.acceptor()) {
-            None => serve(stream, &served).await,
+            None => serve(stream, peer, &served).await,
             // In a box: without TLS, nobody should hold room for its state.
             Some(acceptor) => Box::pin(serve_tls(acceptor, stream, peer, &served)).await,
         }
@@ -201,14 +204,18 @@ async fn serve_tls(
     served: &Served,
 ) {
     match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => serve(stream, served).await,
+        Ok(Ok(stream)) => serve(stream, peer, served).await,
         Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
         Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
     }
 }
 
 /// Serves one connection until it is over.
-async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, served: &Served) {
+async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: SocketAddr,
+    served: &Served,
+) {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -226,7 +233,7 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, ser
     // thousand idle clients should not each hold what only a busy one needs.
     let service = service_fn(move |request| {
         let faces = Arc::clone(&faces);
-        Box::pin(async move { answer(request, &faces).await })
+        Box::pin(async move { answer(request, peer.ip(), &faces).await })
     });
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
@@ -249,14 +256,18 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, ser
 
 async fn answer(
     request: Request<Incoming>,
+    peer: IpAddr,
     faces: &Faces,
 ) -> Result<Response<Either<DoorBody, Body>>, Infallible> {
+    let client = faces.clients.address(peer, request.headers());
     let path = request.uri().path();
-    if path == "/mcp" || path.starts_with("/mcp/") {
-        return Ok(faces.door.handle(request).await.map(Either::Left));
-    }
-    let answered: Result<_, Infallible> = faces.router.clone().oneshot(request).await;
-    answered.map(|response| response.map(Either::Right))
+    let answered = if path == "/mcp" || path.starts_with("/mcp/") {
+        faces.door.handle(request).await.map(Either::Left)
+    } else {
+        faces.router.clone().oneshot(request).await?.map(Either::Right)
+    };
+    faces.clients.refused(client, answered.status());
+    Ok(answered)
 }
 
 #[cfg(test)]

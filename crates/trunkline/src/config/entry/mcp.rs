@@ -21,6 +21,9 @@ const TIMEOUT_MS: u64 = 60_000;
 /// How many calls may be open at once when the entry does not say.
 const CONCURRENCY: u64 = 1024;
 
+/// How often a call may be tried again at most.
+const RETRY_COUNT_MAX: u64 = 10;
+
 /// An MCP server, ready to be connected.
 #[derive(Debug, Clone)]
 pub(crate) struct McpEntry {
@@ -32,10 +35,14 @@ pub(crate) struct McpEntry {
     pub(crate) era: Option<Era>,
     /// How long one call may take, in milliseconds.
     pub(crate) timeout_ms: u64,
+    /// How often a call is tried again where that is harmless.
+    pub(crate) retry_count: u32,
     /// How many calls may be open at once.
     pub(crate) concurrency: usize,
     /// Which tools are offered.
     pub(crate) tools: ToolLists,
+    /// Which of them may be done twice.
+    pub(crate) repeatable: Vec<Pattern>,
     /// Keep arguments in the call record.
     pub(crate) is_recording_arguments: bool,
     /// May reach private and loopback addresses.
@@ -107,9 +114,9 @@ pub(super) fn read(at: Mark, mut fields: Fields<'_>, reading: &mut Reading<'_>) 
         reading,
     );
     let timeout_ms = fields.number("timeout", 0.001, 86_400.0, reading).map_or(TIMEOUT_MS, milliseconds);
-    retry_count(&mut fields, reading);
+    let retry_count = fields.count("retry_count", 0, RETRY_COUNT_MAX, reading).unwrap_or(0);
     let concurrency = fields.count("concurrency", 1, 65_536, reading).unwrap_or(CONCURRENCY);
-    let tools = tools(&mut fields, reading);
+    let (tools, repeatable) = tools(&mut fields, reading);
     let record = fields.choice("record", &[("nothing", false), ("arguments", true)], reading);
     let (transport, is_private) = transport(at, &mut fields, reading)?;
     fields.finish(reading);
@@ -134,21 +141,13 @@ pub(super) fn read(at: Mark, mut fields: Fields<'_>, reading: &mut Reading<'_>) 
         headers,
         era: era.flatten(),
         timeout_ms,
+        retry_count: u32::try_from(retry_count).unwrap_or(0),
         concurrency: usize::try_from(concurrency).unwrap_or(1),
         tools,
+        repeatable,
         is_recording_arguments: record.unwrap_or(false),
         private_allowed: private_said.unwrap_or(is_private),
     })))
-}
-
-/// Checks `retry_count`, and says that it changes nothing: sending again is decided per call, by whether
-/// it is safe.
-fn retry_count(fields: &mut Fields<'_>, reading: &mut Reading<'_>) {
-    let Some(at) = fields.get("retry_count", reading).map(|node| node.at) else { return };
-    if fields.count("retry_count", 0, 10, reading).is_some_and(|count| count > 0) {
-        let what = "has no effect on MCP servers yet: only reads on an expired session are sent again, once";
-        reading.warn(at, &fields.key("retry_count"), what, Some("remove it".to_owned()));
-    }
 }
 
 /// Reads `egress.private`, when it is said.
@@ -304,23 +303,28 @@ fn headers(fields: &mut Fields<'_>, reading: &mut Reading<'_>) -> Vec<(String, S
     out
 }
 
-fn tools(fields: &mut Fields<'_>, reading: &mut Reading<'_>) -> ToolLists {
-    let Some(mut map) = fields.map("tools", reading) else { return ToolLists::default() };
+fn tools(fields: &mut Fields<'_>, reading: &mut Reading<'_>) -> (ToolLists, Vec<Pattern>) {
+    let Some(mut map) = fields.map("tools", reading) else { return Default::default() };
     let mut patterns = |name| {
         let key = map.key(name);
         let list = map.texts(name, reading)?;
         let mut out = Vec::with_capacity(list.len());
         for said in list {
             match Pattern::compile(said.value()) {
-                Ok(_) => out.push(said.into_value()),
+                Ok(pattern) => out.push(pattern),
                 Err(error) => reading.error(said.at, &key, said.not("a pattern", &error), None),
             }
         }
         Some(out)
     };
-    let lists = ToolLists { allow: patterns("allow"), deny: patterns("deny").unwrap_or_default() };
+    let texts = |patterns: Vec<Pattern>| patterns.iter().map(|one| one.as_str().to_owned()).collect();
+    let lists = ToolLists {
+        allow: patterns("allow").map(texts),
+        deny: patterns("deny").map(texts).unwrap_or_default(),
+    };
+    let repeatable = patterns("repeatable").unwrap_or_default();
     map.finish(reading);
-    lists
+    (lists, repeatable)
 }
 
 #[allow(

@@ -1,4 +1,4 @@
-//! Collects the error pages under `docs/errors/`, so that `trunkline explain` has them inside the binary.
+//! Collects the error pages under `docs/errors/`, so that they are inside the binary: see `src/errors.rs`.
 
 use std::fmt::Write as _;
 use std::path::Path;
