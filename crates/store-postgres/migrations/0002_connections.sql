@@ -53,6 +53,7 @@ CREATE TABLE user_integrations (
   key                 text COLLATE "C" NOT NULL,
   name                text NOT NULL,
   name_folded         text COLLATE "C" NOT NULL,
+  search_text         text NOT NULL,
   integration_type_id uuid NOT NULL REFERENCES integration_types (id),
   version             text COLLATE "C" NOT NULL,
   previous_version    text,
@@ -79,7 +80,10 @@ CREATE TABLE user_integrations (
 );
 
 CREATE INDEX user_integrations_newest ON user_integrations (workspace_id, created_at DESC, id DESC);
-CREATE INDEX user_integrations_by_status ON user_integrations (workspace_id, status, updated_at);
+CREATE INDEX user_integrations_by_status
+  ON user_integrations (workspace_id, status, created_at DESC, id DESC);
+CREATE INDEX user_integrations_counts
+  ON user_integrations (workspace_id, integration_type_id, status, user_id, is_shared);
 CREATE INDEX user_integrations_by_type ON user_integrations (integration_type_id);
 
 CREATE TABLE integration_credentials (

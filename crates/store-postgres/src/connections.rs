@@ -21,6 +21,13 @@ const SELECT: &str = "SELECT c.id, c.workspace_id, c.user_id, c.key, c.name, c.i
      c.created_at, c.updated_at, t.name, t.type, t.category, t.icon_type, t.version \
      FROM user_integrations c JOIN integration_types t ON t.id = c.integration_type_id";
 
+/// Connections with the integrations of which something is true; ends where the value follows.
+macro_rules! of_types {
+    ($condition:literal) => {
+        concat!(" AND c.integration_type_id IN (SELECT id FROM integration_types WHERE ", $condition)
+    };
+}
+
 #[async_trait]
 impl Connections for PostgresStore {
     async fn list_connections(
@@ -29,18 +36,22 @@ impl Connections for PostgresStore {
         query: ConnectionQuery,
     ) -> Result<Page<Connected, ConnectionCursor>, StoreError> {
         let size = page_size(query.limit);
+        // What is asked of the integration is asked of the catalogue, once, and not of every row's join.
         let mut select = seen(Select::new(SELECT), scope)
-            .with_some(" AND t.type = ", query.kind.map(|kind| kind.as_str()), "")
-            .with_some(" AND t.category = ", query.category.map(|category| category.as_str()), "")
             .with_some(" AND c.status = ", query.status.map(|status| status.as_str()), "")
-            .with_some(" AND t.slug = ", query.integration.clone(), "")
-            .with_some(" AND c.key = ", query.key.as_ref().map(Key::to_string), "");
+            .with_some(" AND c.key = ", query.key.as_ref().map(Key::to_string), "")
+            .with_some(of_types!("type = "), query.kind.map(|kind| kind.as_str()), ")")
+            .with_some(of_types!("category = "), query.category.map(|category| category.as_str()), ")")
+            .with_some(of_types!("slug = "), query.integration.clone(), ")");
         if let Some(text) = query.folded_text() {
             select = select
-                .with(" AND (strpos(c.name_folded, ", text.clone())
-                .with(") > 0 OR strpos(c.key, ", text.clone())
-                .with(") > 0 OR strpos(t.search_text, ", text)
-                .and(") > 0)");
+                .with(" AND (strpos(c.search_text, ", text.clone())
+                .with(
+                    ") > 0 OR c.integration_type_id IN (SELECT id FROM integration_types \
+                      WHERE strpos(search_text, ",
+                    text,
+                )
+                .and(") > 0))");
         }
         if let Some(after) = query.after {
             select =
@@ -72,13 +83,15 @@ impl Connections for PostgresStore {
     }
 
     async fn count_connections(&self, scope: Scope) -> Result<ConnectionStats, StoreError> {
-        let counts = "SELECT c.status, t.type, t.category, count(*) \
-                      FROM user_integrations c JOIN integration_types t ON t.id = c.integration_type_id";
+        let counts = "SELECT g.status, t.type, t.category, g.count FROM \
+                      (SELECT c.integration_type_id, c.status, count(*) AS count FROM user_integrations c";
         let mut stats = ConnectionStats::default();
-        let counted = seen(Select::new(counts), scope).and(" GROUP BY 1, 2, 3").all(&self.pool, |row| {
-            stats.add(word(row, 0)?, word(row, 1)?, word(row, 2)?, number(row, 3)?);
-            Ok(())
-        });
+        let counted = seen(Select::new(counts), scope)
+            .and(" GROUP BY 1, 2) g JOIN integration_types t ON t.id = g.integration_type_id")
+            .all(&self.pool, |row| {
+                stats.add(word(row, 0)?, word(row, 1)?, word(row, 2)?, number(row, 3)?);
+                Ok(())
+            });
         counted.await.map_err(|e| trouble("count connections", e))?;
         Ok(stats)
     }
@@ -193,10 +206,10 @@ async fn insert(db: &mut PgConnection, row: &ConnectionRow) -> Result<(), Failur
     }
     check_name_is_free(db, row).await?;
     let sql = "INSERT INTO user_integrations (id, workspace_id, user_id, key, name, name_folded, \
-               integration_type_id, version, previous_version, connection_config, auth_method, status, \
+               search_text, integration_type_id, version, previous_version, connection_config, auth_method, status, \
                last_error, last_tested_at, connected_at, is_shared, is_per_user, egress_private, revision, \
                created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, \
-               $15, $16, $17, $18, $19, $20, $21)";
+               $15, $16, $17, $18, $19, $20, $21, $22)";
     write(db, sql, &row.as_new()).await
 }
 
@@ -216,10 +229,10 @@ async fn check_name_is_free(db: &mut PgConnection, row: &ConnectionRow) -> Resul
 
 async fn replace(db: &mut PgConnection, row: &ConnectionRow) -> Result<(), Failure> {
     let sql = "UPDATE user_integrations SET workspace_id = $2, user_id = $3, key = $4, name = $5, \
-               name_folded = $6, integration_type_id = $7, version = $8, previous_version = $9, \
-               connection_config = $10, auth_method = $11, status = $12, last_error = $13, \
-               last_tested_at = $14, connected_at = $15, is_shared = $16, is_per_user = $17, \
-               egress_private = $18, revision = $19, created_at = $20, updated_at = $21 WHERE id = $1";
+               name_folded = $6, search_text = $7, integration_type_id = $8, version = $9, previous_version = $10, \
+               connection_config = $11, auth_method = $12, status = $13, last_error = $14, \
+               last_tested_at = $15, connected_at = $16, is_shared = $17, is_per_user = $18, \
+               egress_private = $19, revision = $20, created_at = $21, updated_at = $22 WHERE id = $1";
     write(db, sql, row).await
 }
 
@@ -231,6 +244,7 @@ async fn write(db: &mut PgConnection, sql: &'static str, row: &ConnectionRow) ->
         .bind(row.key.as_str())
         .bind(&row.name)
         .bind(fold(&row.name))
+        .bind(row.search_text())
         .bind(row.integration_id.uuid())
         .bind(&row.version)
         .bind(&row.previous_version)

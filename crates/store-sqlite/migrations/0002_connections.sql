@@ -53,6 +53,7 @@ CREATE TABLE user_integrations (
   key                 TEXT    NOT NULL,
   name                TEXT    NOT NULL,
   name_folded         TEXT    NOT NULL,
+  search_text         TEXT    NOT NULL,
   integration_type_id BLOB    NOT NULL REFERENCES integration_types (id),
   version             TEXT    NOT NULL,
   previous_version    TEXT,
@@ -78,8 +79,13 @@ CREATE TABLE user_integrations (
   FOREIGN KEY (workspace_id, user_id) REFERENCES users (workspace_id, id)
 ) STRICT;
 
-CREATE INDEX user_integrations_newest ON user_integrations (workspace_id, created_at DESC, id DESC);
-CREATE INDEX user_integrations_by_status ON user_integrations (workspace_id, status, updated_at);
+-- Holds everything that a search looks at: a row is fetched only when it is one of those found.
+CREATE INDEX user_integrations_newest ON user_integrations
+  (workspace_id, created_at DESC, id DESC, user_id, is_shared, integration_type_id, search_text);
+CREATE INDEX user_integrations_by_status
+  ON user_integrations (workspace_id, status, created_at DESC, id DESC, user_id, is_shared);
+CREATE INDEX user_integrations_counts
+  ON user_integrations (workspace_id, integration_type_id, status, user_id, is_shared);
 CREATE INDEX user_integrations_by_type ON user_integrations (integration_type_id);
 
 CREATE TABLE integration_credentials (

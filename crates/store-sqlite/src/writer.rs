@@ -109,7 +109,8 @@ fn write_batch(db: &Connection, batch: &[Message]) -> Vec<Result<(), StoreError>
         if !db.is_autocommit() && db.execute_batch("ROLLBACK").is_err() {
             tracing::error!("store: a failed transaction could not be rolled back");
         }
-        tracing::error!(%error, transactions = batch.len(), "store: nothing of a group was written");
+        let reason = error.fault().detail;
+        tracing::error!(reason, transactions = batch.len(), "store: nothing of a group was written");
         // Those that had failed for reasons of their own keep them.
         results.resize_with(batch.len(), || Ok(()));
         for result in &mut results {

@@ -123,6 +123,12 @@ impl ConnectionRow {
         self.status == ConnectionStatus::Connected
     }
 
+    /// What a search looks through, beside the integration's: name and key, folded.
+    #[must_use]
+    pub fn search_text(&self) -> String {
+        crate::fold(&format!("{}\n{}", self.name, self.key))
+    }
+
     /// Carries out a change of what the owner wrote.
     pub fn edit(&mut self, change: ConnectionChange, at: Timestamp) {
         if let Some(version) = change.version

@@ -16,6 +16,7 @@ mod facts;
 mod given;
 mod integrations;
 mod leases;
+pub mod scale;
 mod search;
 mod toolsets;
 mod transactions;

@@ -74,9 +74,7 @@ fn cursor(row: &ConnectionRow) -> ConnectionCursor {
 }
 
 fn holds(row: &ConnectionRow, integration: &IntegrationRow, text: &str) -> bool {
-    fold(&row.name).contains(text)
-        || row.key.as_str().contains(text)
-        || integration.search_text().contains(text)
+    row.search_text().contains(text) || integration.search_text().contains(text)
 }
 
 fn summary(integration: &IntegrationRow) -> IntegrationSummary {
