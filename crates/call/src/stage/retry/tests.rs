@@ -195,10 +195,10 @@ async fn after_the_last_try_its_fault_is_the_answer() {
 async fn what_may_have_happened_happens_again_only_where_somebody_said_that_it_may() {
     let patient = Fault::new(Code::UNREACHABLE, "HTTP 503").with_retry(Retry::AfterMs(3000));
     for fault in [unknown(), patient] {
-        let ended = call(Shaky::new(&[fault.clone()]), "pay", retries(5)).await;
+        let ended = call(Shaky::new(std::slice::from_ref(&fault)), "pay", retries(5)).await;
         assert_eq!((ended.called_ms.len(), ended.outcome.unwrap_err()), (1, fault.clone()), "a payment");
 
-        let ended = call(Shaky::new(&[fault.clone()]), "look", retries(5)).await;
+        let ended = call(Shaky::new(std::slice::from_ref(&fault)), "look", retries(5)).await;
         assert!(ended.outcome.is_ok() && ended.called_ms.len() == 2, "it claims that it only reads");
         assert!(fault.retry == Retry::OutcomeUnknown || ended.called_ms[1] >= 3000, "it asked for patience");
 
@@ -229,7 +229,7 @@ async fn nobody_is_asked_the_same_twice() {
 async fn a_wait_that_leads_beyond_the_time_of_the_call_is_not_begun() {
     let patient = Fault::new(Code::UNREACHABLE, "HTTP 503").with_retry(Retry::AfterMs(3000));
     let settings = MountSettings { timeout_ms: 2000, ..retries(5) };
-    let ended = call(Shaky::new(&[patient.clone()]), "look", settings).await;
+    let ended = call(Shaky::new(std::slice::from_ref(&patient)), "look", settings).await;
     assert_eq!((ended.called_ms, ended.outcome.unwrap_err()), (vec![0], patient));
 }
 
