@@ -210,6 +210,62 @@ async fn a_stored_key_reaches_its_upstream_and_stands_nowhere_else() {
 }
 
 #[tokio::test]
+async fn a_backup_beside_a_running_hub_is_checked_and_restored_with_its_credentials() {
+    let mut hub = Hub::start(EMPTY).await.unwrap();
+    add_entry(&hub).await;
+    make(&hub, "notes").await;
+    let secret = "/api/v1/connections/notes/credentials/env.TOKEN";
+    assert_eq!(ask(&hub, Method::PUT, secret, &json!({ "value": "canary-backup-5e" })).await.0, 200);
+    let (_, connected) = ask(&hub, Method::POST, "/api/v1/connections/notes/connect", &Value::Null).await;
+    assert_eq!(connected["is_ok"], true, "{connected}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let backup = folder.path().join("backup").display().to_string();
+    let run = |hub: &Hub, arguments: &[&str]| {
+        let data = hub.folder().join("data");
+        let output = hub.command(arguments).unwrap().arg("--data").arg(data).output().unwrap();
+        (
+            output.status.code().unwrap(),
+            format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)),
+        )
+    };
+    let (code, said) = run(&hub, &["backup", &backup]);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("keep the master key"), "{said}");
+    assert_eq!(run(&hub, &["restore", "--check", &backup]).0, 0);
+    for (path, bytes) in bytes_under(folder.path()) {
+        assert!(!bytes.windows(6).any(|window| window == b"canary"), "{} tells a credential", path.display());
+    }
+    assert_eq!(run(&hub, &["restore", &backup]).0, 1, "a running hub's data is not written over");
+
+    // What came after the backup is gone after it is restored; what was before is whole.
+    assert_eq!(ask(&hub, Method::DELETE, "/api/v1/connections/notes", &Value::Null).await.0, 204);
+    hub.program().stop().unwrap();
+    let data = hub.folder().join("data");
+    assert_eq!(run(&hub, &["restore", &backup]).0, 1, "data that is there is not written over either");
+    for entry in std::fs::read_dir(&data).unwrap().map(Result::unwrap) {
+        if entry.file_name().to_string_lossy().starts_with("trunkline.db") {
+            std::fs::remove_file(entry.path()).unwrap();
+        }
+    }
+    let (code, said) = run(&hub, &["restore", &backup]);
+    assert_eq!(code, 0, "{said}");
+    hub.restart().await.unwrap();
+    assert!(!hub.wait_for_tools("/mcp/c/notes").await.unwrap().is_empty());
+    let (_, credentials) =
+        ask(&hub, Method::GET, "/api/v1/connections/notes/credentials", &Value::Null).await;
+    assert_eq!(credentials["credentials"][0]["last_four"], "p-5e", "{credentials}");
+
+    // A spoilt one is told, and nothing is taken from it.
+    let copy = std::path::Path::new(&backup).join("hub.db");
+    let mut bytes = std::fs::read(&copy).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&copy, bytes).unwrap();
+    assert_eq!(run(&hub, &["restore", "--check", &backup]).0, 1);
+}
+
+#[tokio::test]
 async fn a_toolset_made_through_the_api_is_an_endpoint_at_once() {
     let hub = Hub::start(EMPTY).await.unwrap();
     add_entry(&hub).await;

@@ -138,6 +138,19 @@ pub(crate) enum Verb {
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
     },
+    /// Copy the data of the embedded store, beside a running hub; the master key is not in it
+    Backup {
+        /// Where to: a folder that is new or empty
+        folder: PathBuf,
+    },
+    /// Put a backup where there is no data yet, or only check it
+    Restore {
+        /// The backup's folder
+        folder: PathBuf,
+        /// Check that it is as it was made, and change nothing
+        #[arg(long)]
+        check: bool,
+    },
     /// What an error code means and what to do
     Explain {
         /// For example TL-1402

@@ -1,5 +1,6 @@
 //! One file per verb. Each reads its part of the command line, does one thing, and says what came of it.
 
+mod backup;
 mod call;
 mod calls;
 mod check;
@@ -49,6 +50,8 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Quit> {
             let wanted = probe::Wanted { url: url.as_deref(), command, headers, timeout_s: *timeout };
             probe::run(shared, &wanted)
         }
+        Verb::Backup { folder } => backup::make(shared, folder),
+        Verb::Restore { folder, check } => backup::restore(shared, folder, *check),
         Verb::Doctor => doctor::run(shared),
         Verb::Key(verb) => key::run(shared, verb),
         Verb::Connection(verb) => connection::run(shared, verb),
