@@ -109,6 +109,20 @@ impl Events {
         WatchGuard { events: Arc::clone(self), number, watch }
     }
 
+    /// Ends the streams of those whose key is not what it was. A listen stream gets its last answer.
+    pub(crate) fn end_fallen(&self, standing: &identity::Standing) {
+        let fallen: Vec<_> = {
+            let watches = lock(&self.watches);
+            watches.values().filter(|watch| !standing.still_is(&watch.who.caller)).cloned().collect()
+        };
+        for watch in fallen {
+            if let Wants::Listen { id, .. } = &watch.wants {
+                watch.outbox.push(farewell(id));
+            }
+            watch.outbox.close();
+        }
+    }
+
     fn digests(&self, who: &Who) -> [u64; 3] {
         let Some(pipeline) = self.pipeline.upgrade() else { return [0; 3] };
         let view = self.views.get(&pipeline.snapshot(), &who.endpoint, &who.caller.access);
@@ -328,6 +342,12 @@ impl Drop for WatchGuard {
             }
         }
     }
+}
+
+/// The result that ends a listen stream from our side.
+pub(crate) fn farewell(id: &[u8]) -> Bytes {
+    let result = with_subscription(b"{\"resultType\":\"complete\"}", id);
+    wire::message::response(id, &result).into()
 }
 
 /// `params` with the listen stream's id in its `_meta`.

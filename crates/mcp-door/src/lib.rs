@@ -30,6 +30,7 @@ mod routing;
 mod serve;
 mod session;
 mod shape;
+mod standing;
 mod transport;
 mod view;
 

@@ -9,7 +9,7 @@ use wire::{Object, object};
 
 use crate::Door;
 use crate::door::Who;
-use crate::events::{URIS_MAX, Wants, WatchGuard, with_subscription};
+use crate::events::{URIS_MAX, Wants, WatchGuard, farewell, with_subscription};
 use crate::outbox::Outbox;
 use crate::rescue::{self, Reply};
 use crate::session::{Session, lock};
@@ -23,8 +23,7 @@ pub(crate) struct Listening {
 impl Listening {
     /// The result that ends the stream from our side.
     pub(crate) fn farewell(&self) -> Bytes {
-        let result = with_subscription(b"{\"resultType\":\"complete\"}", &self.id);
-        wire::message::response(&self.id, &result).into()
+        farewell(&self.id)
     }
 }
 

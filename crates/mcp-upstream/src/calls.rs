@@ -182,6 +182,8 @@ impl Inner {
         abilities: Abilities,
         deadline: Instant,
     ) -> Result<Arc<Session>, Trouble> {
+        let is_one = self.settings.sessions.is_one(&self.settings.transport);
+        let abilities = if is_one { Abilities::ALL } else { abilities };
         if abilities == Abilities::ALL && road == Road::Channel {
             // The first channel is the supervisor's: when it ends, the supervisor opens the next.
             if let Way::Legacy(session, _) = &live.way {

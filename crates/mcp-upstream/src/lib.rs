@@ -31,5 +31,5 @@ mod transport;
 mod trouble;
 pub mod upstream;
 
-pub use settings::{EraChoice, Facts, Parts, Settings, Transport};
+pub use settings::{EraChoice, Sessions, Facts, Parts, Settings, Transport};
 pub use upstream::McpUpstream;
