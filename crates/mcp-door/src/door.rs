@@ -12,6 +12,7 @@ use crate::events::Events;
 use crate::park::ParkingLot;
 use crate::session::Sessions;
 use crate::standing::OpenStreams;
+use crate::tasks::Tasks;
 use crate::view::Views;
 
 /// What the binary hands in.
@@ -93,6 +94,7 @@ pub struct Door {
     pub(crate) views: Arc<Views>,
     pub(crate) sessions: Sessions,
     pub(crate) parking: ParkingLot,
+    pub(crate) tasks: Tasks,
     pub(crate) open_streams: OpenStreams,
     pub(crate) events: Arc<Events>,
     pub(crate) modern_version: Arc<str>,
@@ -119,6 +121,7 @@ impl Door {
             views: Arc::clone(&events.views),
             sessions: Sessions::default(),
             parking: ParkingLot::default(),
+            tasks: Tasks::default(),
             open_streams: OpenStreams::default(),
             events,
             modern_version: wire::version::LATEST_MODERN.into(),

@@ -24,6 +24,7 @@ mod names;
 mod outbox;
 mod park;
 mod peer;
+mod related;
 mod rescue;
 mod resume;
 mod routing;
@@ -31,6 +32,7 @@ mod serve;
 mod session;
 mod shape;
 mod standing;
+mod tasks;
 mod transport;
 mod view;
 

@@ -63,7 +63,9 @@ impl Door {
             all.into_iter().filter(|(member, _)| wishes.is_true(member)).collect();
         let tasks: Vec<(Key, Arc<str>, String)> = task_ids
             .into_iter()
-            .filter_map(|shown| self.open_task(who, &shown).ok().map(|(key, own)| (key, own, shown)))
+            .filter_map(|shown| {
+                self.open_task(who, &shown).ok().map(|task| (task.connection, task.own, shown))
+            })
             .collect();
 
         let mut honoured = Vec::from(*b"{");

@@ -33,7 +33,12 @@ impl Door {
 
     /// The same without waiting.
     pub(crate) fn view(&self, who: &Who) -> std::sync::Arc<View> {
-        self.views.get(&self.parts().pipeline.snapshot(), &who.endpoint, &who.caller.access)
+        self.views.get(
+            &self.parts().pipeline.snapshot(),
+            &who.endpoint,
+            &who.caller.access,
+            who.peer.era.unwrap_or(Era::Legacy),
+        )
     }
 
     /// Answers one of the four list methods.

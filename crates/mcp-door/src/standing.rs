@@ -41,7 +41,10 @@ impl Door {
     fn end_fallen(&self, standing: &Standing) {
         let fallen: Vec<Weak<Outbox>> = {
             let open = lock(&self.open_streams.open);
-            open.values().filter(|(caller, _)| !standing.still_is(caller)).map(|(_, out)| out.clone()).collect()
+            open.values()
+                .filter(|(caller, _)| !standing.still_is(caller))
+                .map(|(_, out)| out.clone())
+                .collect()
         };
         for outbox in fallen.iter().filter_map(Weak::upgrade) {
             outbox.close();

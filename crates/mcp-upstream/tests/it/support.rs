@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::{Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use mcp_upstream::{EraChoice, Sessions, McpUpstream, Parts, Settings, Transport};
+use mcp_upstream::{EraChoice, McpUpstream, Parts, Sessions, Settings, Transport};
 use model::{Access, CallKind, Caller, Era, Fault, Owner, SeededEntropy, SystemClock};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use connector::{
     Abilities, AskError, Connector as _, Ctx, Downstream, Inventory, Outcome, Peer, Question, Request,
 };
-use mcp_upstream::{EraChoice, Sessions, McpUpstream, Parts, Settings, Transport};
+use mcp_upstream::{EraChoice, McpUpstream, Parts, Sessions, Settings, Transport};
 use model::{
     Access, CallKind, Caller, ConnectionStatus, Entropy, Era, Id, Owner, SeededEntropy, SystemClock,
 };
