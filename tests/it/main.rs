@@ -16,4 +16,6 @@ mod faults;
 mod lifecycle;
 mod peers;
 mod reload;
+mod revoked;
 mod sessions;
+mod tasks;
