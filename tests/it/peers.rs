@@ -216,7 +216,8 @@ async fn callers_who_can_answer_different_things_share_one_process_unless_told_o
         let config = json!({ "integrations": { "memory": entry } }).to_string();
         let (hub, _) = hub_with(&config, "memory").await;
 
-        let entity = json!({ "entities": [{ "name": "Ada", "entityType": "person", "observations": ["counts"] }] });
+        let entity =
+            json!({ "entities": [{ "name": "Ada", "entityType": "person", "observations": ["counts"] }] });
         hub.mcp_modern("/mcp/c/memory").call("create_entities", entity).await.unwrap();
         let mut able = hub.mcp_legacy("/mcp/c/memory").answering("roots/list", json!({ "roots": [] }));
         for kind in ["elicitation/create", "sampling/createMessage"] {
@@ -227,7 +228,11 @@ async fn callers_who_can_answer_different_things_share_one_process_unless_told_o
         plain.connect().await.unwrap();
         let graphs = [
             plain.call_for_text("read_graph", json!({})).await.unwrap(),
-            if sessions == "auto" { able.call_for_text("read_graph", json!({})).await.unwrap() } else { "counts".into() },
+            if sessions == "auto" {
+                able.call_for_text("read_graph", json!({})).await.unwrap()
+            } else {
+                "counts".into()
+            },
         ];
         assert!(graphs.iter().all(|graph| graph.contains("counts")), "{graphs:?}");
         assert_eq!(processes_with(mark), expected, "sessions: {sessions}");

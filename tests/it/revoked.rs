@@ -101,7 +101,8 @@ async fn what_is_open_ends_with_its_key_on_every_transport() {
     assert_eq!(revoked.status.as_u16(), 204);
 
     // Nobody asks anything: they end by themselves.
-    for (name, stream) in [("GET", &mut fallen.get), ("listen", &mut fallen.listen), ("SSE", &mut fallen.sse)] {
+    for (name, stream) in [("GET", &mut fallen.get), ("listen", &mut fallen.listen), ("SSE", &mut fallen.sse)]
+    {
         ends(name, async { while let Ok(Some(_)) = stream.event().await {} }).await;
     }
     for (name, lines) in [("TCP", &mut fallen.tcp), ("Unix", &mut fallen.unix)] {

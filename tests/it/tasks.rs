@@ -55,7 +55,10 @@ async fn a_new_client_follows_a_task_of_an_old_server() {
     let new = McpClient::new(&hub.endpoint("/mcp"), Some(&hub.key), Generation::Modern).following_tasks();
     let mut client = accepting(new, json!({}));
     let discovered = client.connect().await.unwrap();
-    assert!(discovered["capabilities"]["extensions"]["io.modelcontextprotocol/tasks"].is_object(), "{discovered}");
+    assert!(
+        discovered["capabilities"]["extensions"]["io.modelcontextprotocol/tasks"].is_object(),
+        "{discovered}"
+    );
     assert!(discovered["capabilities"].get("tasks").is_none());
     let tools = client.tools().await.unwrap();
     assert!(tools.iter().all(|tool| tool.get("execution").is_none()), "that hint is of the other era");
@@ -87,7 +90,8 @@ async fn a_new_client_follows_a_task_of_an_old_server() {
     let body = json!({ "name": "scene", "access": { "allow": ["*"] } });
     let other = hub.http(Method::POST, "/api/v1/keys", &body).await.unwrap().json().await.unwrap();
     let other = other["key"].as_str().unwrap();
-    let mut stranger = McpClient::new(&hub.endpoint("/mcp"), Some(other), Generation::Modern).following_tasks();
+    let mut stranger =
+        McpClient::new(&hub.endpoint("/mcp"), Some(other), Generation::Modern).following_tasks();
     for method in ["tasks/get", "tasks/cancel"] {
         let refused = stranger.request(method, json!({ "taskId": task })).await.unwrap_err();
         assert_eq!(code(&refused), -32602, "{refused:#}");
@@ -113,7 +117,8 @@ async fn an_old_client_follows_tasks_of_a_new_server() {
     let tools = client.tools().await.unwrap();
     assert!(tools.iter().all(|tool| tool["execution"]["taskSupport"] == "optional"), "{tools:?}");
 
-    let params = json!({ "name": "confirm_delete", "arguments": { "filename": "a.txt" }, "task": { "ttl": 60000 } });
+    let params =
+        json!({ "name": "confirm_delete", "arguments": { "filename": "a.txt" }, "task": { "ttl": 60000 } });
     let made = client.request("tools/call", params).await.unwrap();
     assert!(made.get("resultType").is_none() && made["task"].get("ttl").is_some(), "{made}");
     let task = made["task"]["taskId"].as_str().unwrap().to_owned();

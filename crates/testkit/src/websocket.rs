@@ -25,7 +25,8 @@ impl WebSocketClient {
             clippy::disallowed_methods,
             reason = "a test's client stands outside the product and its egress guard"
         )]
-        let stream = TcpStream::connect(authority).await.with_context(|| format!("connecting to {authority}"))?;
+        let stream =
+            TcpStream::connect(authority).await.with_context(|| format!("connecting to {authority}"))?;
         let request = Request::builder()
             .uri(format!("/{path}"))
             .header("host", authority)
