@@ -40,7 +40,7 @@ struct Open {
     socket: WebSocketClient,
 }
 
-async fn open(hub: &Hub, key: &str) -> Open {
+async fn open(hub: &Hub, unix: &std::path::Path, key: &str) -> Open {
     let authorization = format!("Bearer {key}");
     let common = [
         ("authorization", authorization.as_str()),
@@ -67,7 +67,7 @@ async fn open(hub: &Hub, key: &str) -> Open {
     }
 
     let tcp = JsonLines::tcp(hub.ready["tcp"].as_str().unwrap()).await.unwrap();
-    let unix = JsonLines::unix(std::path::Path::new(hub.ready["unix"].as_str().unwrap())).await.unwrap();
+    let unix = JsonLines::unix(unix).await.unwrap();
     let mut both = [tcp, unix];
     for lines in &mut both {
         lines.send(&json!({ "trunkline": "auth", "key": key, "endpoint": "/mcp" })).await.unwrap();
@@ -94,8 +94,8 @@ async fn what_is_open_ends_with_its_key_on_every_transport() {
     hub.wait_for_tools("/mcp/c/one").await.unwrap();
     let (key, id) = key_for(&hub).await;
     let (other, _) = key_for(&hub).await;
-    let mut fallen = open(&hub, &key).await;
-    let mut standing = open(&hub, &other).await;
+    let mut fallen = open(&hub, &socket, &key).await;
+    let mut standing = open(&hub, &socket, &other).await;
 
     let revoked = hub.http(Method::DELETE, &format!("/api/v1/keys/{id}"), &Value::Null).await.unwrap();
     assert_eq!(revoked.status.as_u16(), 204);

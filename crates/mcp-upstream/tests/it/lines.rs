@@ -1,12 +1,11 @@
 //! Servers over byte streams: TCP here, Unix sockets the same way.
 
-use mcp_upstream::{Sessions, Settings};
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use connector::{Connector, Peer};
-use mcp_upstream::Transport;
+use mcp_upstream::{Sessions, Settings, Transport};
 use model::{Code, Era, Retry};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedSender;
