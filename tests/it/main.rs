@@ -17,4 +17,6 @@ mod faults;
 mod lifecycle;
 mod peers;
 mod reload;
+mod revoked;
 mod sessions;
+mod tasks;

@@ -196,3 +196,45 @@ async fn a_repository_from_a_server_in_python() {
         hub.mcp_modern("/mcp").call_for_text("git__git_log", json!({ "repo_path": path })).await.unwrap();
     assert!(log.contains("the first of its kind"), "{log}");
 }
+
+/// How many processes have `mark` among their arguments.
+fn processes_with(mark: &str) -> usize {
+    let all = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    let lines = all.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
+    lines.filter(|line| line.split(|byte| *byte == 0).any(|argument| argument == mark.as_bytes())).count()
+}
+
+#[tokio::test]
+async fn callers_who_can_answer_different_things_share_one_process_unless_told_otherwise() {
+    let tools = Tools::find().unwrap();
+    for (sessions, expected) in [("auto", 1), ("by_ability", 2)] {
+        let folder = tempfile::tempdir().unwrap();
+        let mark = folder.path().to_str().unwrap();
+        let script = tools.npm("@modelcontextprotocol/server-memory/dist/index.js");
+        let entry = json!({ "type": "mcp", "command": tools.node, "args": [script, mark], "sessions": sessions,
+            "env": { "MEMORY_FILE_PATH": folder.path().join("memory.jsonl") } });
+        let config = json!({ "integrations": { "memory": entry } }).to_string();
+        let (hub, _) = hub_with(&config, "memory").await;
+
+        let entity =
+            json!({ "entities": [{ "name": "Ada", "entityType": "person", "observations": ["counts"] }] });
+        hub.mcp_modern("/mcp/c/memory").call("create_entities", entity).await.unwrap();
+        let mut able = hub.mcp_legacy("/mcp/c/memory").answering("roots/list", json!({ "roots": [] }));
+        for kind in ["elicitation/create", "sampling/createMessage"] {
+            able = able.answering(kind, json!({}));
+        }
+        able.connect().await.unwrap();
+        let mut plain = hub.mcp_legacy("/mcp/c/memory");
+        plain.connect().await.unwrap();
+        let graphs = [
+            plain.call_for_text("read_graph", json!({})).await.unwrap(),
+            if sessions == "auto" {
+                able.call_for_text("read_graph", json!({})).await.unwrap()
+            } else {
+                "counts".into()
+            },
+        ];
+        assert!(graphs.iter().all(|graph| graph.contains("counts")), "{graphs:?}");
+        assert_eq!(processes_with(mark), expected, "sessions: {sessions}");
+    }
+}

@@ -153,6 +153,23 @@ impl Pipeline {
         self.generation.send_replace(generation);
     }
 
+    /// Waits for what a gathering list shows: until every connection has answered once or failed, but for each at
+    /// most `patience` from the first list on that waited for it. Who comes later does not wait again.
+    pub async fn gather(&self, patience: Duration) {
+        let mut generations = self.generation.subscribe();
+        loop {
+            let now = Instant::now();
+            let snapshot = self.snapshot.load_full();
+            let settling = snapshot.connections().filter(|m| m.is_settling());
+            let until = settling.map(|m| *m.awaited.get_or_init(|| now) + patience).max();
+            drop(snapshot);
+            let Some(until) = until.filter(|until| *until > now) else { return };
+            if tokio::time::timeout_at(until, generations.changed()).await.is_err() {
+                return;
+            }
+        }
+    }
+
     /// Waits until the connection (or every one) has answered once or failed, at most until `deadline`.
     pub async fn settle(&self, connection: Option<&str>, deadline: Instant) {
         let mut generations = self.generation.subscribe();

@@ -1,13 +1,14 @@
 //! What is connected at one moment: immutable, shared by all cores, replaced whole.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use ahash::AHashMap;
 use connector::{Connector, Inventory, Tool};
 use model::{Access, Code, Fault, Key};
 use policy::{Pattern, ToolLists};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use crate::schema::Check;
 
@@ -86,6 +87,8 @@ pub struct Mounted {
     pub inventory: Arc<Inventory>,
     /// Places for calls; shared by all snapshots that hold this mount.
     pub(crate) places: Arc<Semaphore>,
+    /// Since when lists have waited for its first answer; shared like the places.
+    pub(crate) awaited: Arc<OnceLock<Instant>>,
     tools: AHashMap<Arc<str>, Arc<MountedTool>>,
 }
 
@@ -156,6 +159,7 @@ impl Mounted {
             }
             _ => Arc::new(Semaphore::new(mount.settings.concurrency_max.min(Semaphore::MAX_PERMITS))),
         };
+        let awaited = same.map(|before| Arc::clone(&before.awaited)).unwrap_or_default();
         let mut tools = AHashMap::with_capacity(inventory.tools.len());
         for tool in &inventory.tools {
             if !mount.settings.tools.may_use(&tool.name).allowed {
@@ -177,6 +181,7 @@ impl Mounted {
             settings: mount.settings.clone(),
             inventory,
             places,
+            awaited,
             tools,
         }
     }

@@ -18,9 +18,11 @@ use credential::KeyDigester;
 use model::id::{ApiKeyId, WorkspaceId};
 use model::{Access, Caller, Clock, Entropy, Fault, Owner, Secret, Timestamp};
 use store::{ApiKeyRow, COMMANDS_MAX, Store};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 use crate::snapshot::Snapshot;
+
+pub use crate::snapshot::Standing;
 
 pub use bearer::bearer;
 pub use error::IdentityError;
@@ -40,6 +42,8 @@ pub struct Identity {
     snapshot: ArcSwap<Snapshot>,
     /// Grows whenever the snapshot is replaced.
     epoch: AtomicU64,
+    /// The same, for those who wait for it.
+    changes: watch::Sender<u64>,
     /// One reload at a time, so that an older state never replaces a newer one.
     reloading: Mutex<()>,
 }
@@ -99,6 +103,7 @@ impl Identity {
             entropy,
             snapshot,
             epoch: AtomicU64::new(0),
+            changes: watch::Sender::new(0),
             reloading: Mutex::new(()),
         };
         identity.refresh().await?;
@@ -114,7 +119,20 @@ impl Identity {
 
     fn replace(&self, snapshot: Snapshot) {
         self.snapshot.store(Arc::new(snapshot));
-        self.epoch.fetch_add(1, Ordering::AcqRel);
+        let epoch = self.epoch.fetch_add(1, Ordering::AcqRel) + 1;
+        self.changes.send_replace(epoch);
+    }
+
+    /// Changes with [`Identity::epoch`]: for whoever has streams open and does not want to ask again and again.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// Who the keys stand for at `now`, by key.
+    #[must_use]
+    pub fn standing(&self, now: Timestamp) -> Standing {
+        self.snapshot.load().standing(now)
     }
 
     /// Whose key `presented` is, at `now`. No database, no heap allocation on success, no waiting.

@@ -33,6 +33,25 @@ struct LastUsed {
     flushed: AtomicI64,
 }
 
+/// Who the keys stand for at one moment.
+#[derive(Debug, Default)]
+pub struct Standing {
+    callers: HashMap<ApiKeyId, Arc<Caller>, RandomState>,
+    /// When the next of these keys runs out.
+    pub next_end: Option<Timestamp>,
+}
+
+impl Standing {
+    /// Whether `caller` is still who it was when it was let in: its key is good, and may do what it could, no
+    /// more and no less. One without a key (the operator) stays.
+    #[must_use]
+    pub fn still_is(&self, caller: &Caller) -> bool {
+        caller.api_key.is_none_or(|id| {
+            self.callers.get(&id).is_some_and(|now| now.access == caller.access && now.owner == caller.owner)
+        })
+    }
+}
+
 // === impl Snapshot ===
 
 impl Snapshot {
@@ -74,6 +93,20 @@ impl Snapshot {
             entry.last_used.at.store(now.0, Ordering::Relaxed);
         }
         Some(Arc::clone(&entry.caller))
+    }
+
+    /// Who the keys stand for at `now`.
+    pub(crate) fn standing(&self, now: Timestamp) -> Standing {
+        let good = self.entries.values().filter(|entry| entry.expires_at.is_none_or(|end| now < end));
+        let mut standing = Standing::default();
+        for entry in good {
+            standing.callers.insert(entry.id, Arc::clone(&entry.caller));
+            standing.next_end = match (standing.next_end, entry.expires_at) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            };
+        }
+        standing
     }
 
     /// The uses that are not written down yet.

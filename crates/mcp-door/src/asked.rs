@@ -47,6 +47,32 @@ pub(crate) async fn next_round(
     Ok(params.edit(&[("inputResponses", Some(&answers)), ("requestState", state)]).into())
 }
 
+/// Puts those of a task's questions that were not put yet; their answers as an object, `None` when none were new.
+pub(crate) async fn answers(
+    requests: &[u8],
+    downstream: &Arc<dyn Downstream>,
+    put: &mut ahash::AHashSet<String>,
+) -> Result<Option<Vec<u8>>, Fault> {
+    let requests = Object::scan(requests)
+        .map_err(|error| Fault::new(Code::BAD_ANSWER, format!("unusable input requests: {error}")))?;
+    let new: Vec<(&str, &[u8])> = requests.iter().filter(|(key, _)| put.insert((*key).to_owned())).collect();
+    if new.is_empty() {
+        return Ok(None);
+    }
+    let asked = new.into_iter().map(|(key, request)| async move { (key, ask(request, downstream).await) });
+    let mut out = vec![b'{'];
+    for (key, answer) in join_all(asked).await {
+        if out.len() > 1 {
+            out.push(b',');
+        }
+        object::push_str(&mut out, key);
+        out.push(b':');
+        out.extend_from_slice(&answer?);
+    }
+    out.push(b'}');
+    Ok(Some(out))
+}
+
 async fn ask(request: &[u8], downstream: &Arc<dyn Downstream>) -> Result<Bytes, Fault> {
     let request = Object::scan(request)
         .map_err(|e| Fault::new(Code::BAD_ANSWER, format!("unusable input request: {e}")))?;

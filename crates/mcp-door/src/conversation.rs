@@ -21,6 +21,7 @@ use crate::outbox::Outbox;
 use crate::peer;
 use crate::rescue::Reply;
 use crate::session::{Session, lock};
+use crate::standing::Listed;
 
 /// How long a key counts as good without being looked at, milliseconds.
 const RECHECK_MS: i64 = 1000;
@@ -43,6 +44,7 @@ pub(crate) struct Conversation {
     /// Places for listen streams.
     listens: Semaphore,
     pub(crate) outbox: Arc<Outbox>,
+    _listed: Listed,
     session: Mutex<Option<Arc<Session>>>,
     /// Open modern requests by raw id: what `notifications/cancelled` may name. They are this channel's own.
     open: Mutex<AHashMap<Bytes, CancellationToken>>,
@@ -55,6 +57,8 @@ impl Conversation {
         key: Option<Secret>,
         endpoint: Endpoint,
     ) -> Arc<Self> {
+        let outbox = Arc::default();
+        let listed = door.list_stream(&caller, &outbox);
         Arc::new(Self {
             door: Arc::clone(door),
             caller,
@@ -62,7 +66,8 @@ impl Conversation {
             checked: (AtomicU64::new(u64::MAX), AtomicI64::new(0)),
             endpoint,
             listens: Semaphore::new(LISTENS_MAX),
-            outbox: Arc::default(),
+            outbox,
+            _listed: listed,
             session: Mutex::default(),
             open: Mutex::default(),
         })

@@ -11,6 +11,8 @@ use crate::endpoint::Endpoint;
 use crate::events::Events;
 use crate::park::ParkingLot;
 use crate::session::Sessions;
+use crate::standing::OpenStreams;
+use crate::tasks::Tasks;
 use crate::view::Views;
 
 /// What the binary hands in.
@@ -50,8 +52,10 @@ pub struct Settings {
     pub has_sse: bool,
     /// Items on one page of a list.
     pub page_items: usize,
-    /// How long a list waits for connections on their way up.
+    /// How long the lists of one connection wait while it is on its way up.
     pub settle: Duration,
+    /// How long gathering lists wait for each connection on its way up, once.
+    pub gather: Duration,
     /// How long a question to the client may stay open.
     pub ask_timeout: Duration,
     /// How long an HTTP answer may wait before it becomes a stream.
@@ -74,6 +78,7 @@ impl Default for Settings {
             has_sse: true,
             page_items: 100,
             settle: Duration::from_secs(10),
+            gather: Duration::from_secs(2),
             ask_timeout: Duration::from_secs(600),
             stream_after: Duration::from_secs(15),
             open_calls_max: 256,
@@ -89,6 +94,8 @@ pub struct Door {
     pub(crate) views: Arc<Views>,
     pub(crate) sessions: Sessions,
     pub(crate) parking: ParkingLot,
+    pub(crate) tasks: Tasks,
+    pub(crate) open_streams: OpenStreams,
     pub(crate) events: Arc<Events>,
     pub(crate) modern_version: Arc<str>,
 }
@@ -114,12 +121,15 @@ impl Door {
             views: Arc::clone(&events.views),
             sessions: Sessions::default(),
             parking: ParkingLot::default(),
+            tasks: Tasks::default(),
+            open_streams: OpenStreams::default(),
             events,
             modern_version: wire::version::LATEST_MODERN.into(),
             parts,
             settings,
         });
         tokio::spawn(crate::session::sweep(Arc::downgrade(&door)));
+        tokio::spawn(crate::standing::follow_keys(Arc::downgrade(&door)));
         door
     }
 

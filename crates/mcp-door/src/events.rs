@@ -15,6 +15,7 @@ use call::{Connector, Event, ListKind, Pipeline};
 use model::{Fault, Key};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use wire::task::{Status, Task};
 use wire::{Object, object};
 
 use crate::Endpoint;
@@ -22,6 +23,7 @@ use crate::door::Who;
 use crate::outbox::Outbox;
 use crate::peer::is_loud_enough;
 use crate::session::{Session, lock};
+use crate::tasks::legacy_status;
 use crate::view::Views;
 
 /// Several changes within this time are told as one.
@@ -109,9 +111,28 @@ impl Events {
         WatchGuard { events: Arc::clone(self), number, watch }
     }
 
+    /// Ends the streams of those whose key is not what it was. A listen stream gets its last answer.
+    pub(crate) fn end_fallen(&self, standing: &identity::Standing) {
+        let fallen: Vec<_> = {
+            let watches = lock(&self.watches);
+            watches.values().filter(|watch| !standing.still_is(&watch.who.caller)).cloned().collect()
+        };
+        for watch in fallen {
+            if let Wants::Listen { id, .. } = &watch.wants {
+                watch.outbox.push(farewell(id));
+            }
+            watch.outbox.close();
+        }
+    }
+
     fn digests(&self, who: &Who) -> [u64; 3] {
         let Some(pipeline) = self.pipeline.upgrade() else { return [0; 3] };
-        let view = self.views.get(&pipeline.snapshot(), &who.endpoint, &who.caller.access);
+        let view = self.views.get(
+            &pipeline.snapshot(),
+            &who.endpoint,
+            &who.caller.access,
+            who.peer.era.unwrap_or(model::Era::Legacy),
+        );
         KINDS.map(|kind| view.digest(kind))
     }
 
@@ -257,12 +278,26 @@ impl Watch {
     }
 
     fn tell_task(&self, connection: &Key, params: &[u8]) {
-        let Wants::Listen { tasks, .. } = &self.wants else { return };
-        let id = Object::scan(params).ok().and_then(|p| p.get_str("taskId").map(|id| id.into_owned()));
-        let task =
-            tasks.iter().find(|(key, own, _)| key == connection && Some(own.as_ref()) == id.as_deref());
-        if let Some((_, _, shown)) = task {
-            self.tell("notifications/tasks", &with_text(params, "taskId", shown));
+        let Some(task) = Task::read(params) else { return };
+        match &self.wants {
+            Wants::Session(session) => {
+                let shown = session.upgrade().and_then(|session| session.task(connection, &task.id));
+                if let Some(shown) = shown {
+                    let members = task.legacy_members(&shown, legacy_status(&task));
+                    self.tell("notifications/tasks/status", &[b"{", members.as_slice(), b"}"].concat());
+                }
+            }
+            Wants::Listen { tasks, .. } => {
+                let found = tasks.iter().find(|(key, own, _)| key == connection && **own == *task.id);
+                let Some((_, _, shown)) = found else { return };
+                if task.get("ttlMs").is_some() {
+                    self.tell("notifications/tasks", &with_text(params, "taskId", shown));
+                } else if matches!(task.status, Status::Working | Status::Cancelled) {
+                    // What a legacy server tells has no result and no questions in it: those are fetched by asking.
+                    let members = task.modern_members(shown, task.status);
+                    self.tell("notifications/tasks", &[b"{", members.as_slice(), b"}"].concat());
+                }
+            }
         }
     }
 
@@ -328,6 +363,12 @@ impl Drop for WatchGuard {
             }
         }
     }
+}
+
+/// The result that ends a listen stream from our side.
+pub(crate) fn farewell(id: &[u8]) -> Bytes {
+    let result = with_subscription(b"{\"resultType\":\"complete\"}", id);
+    wire::message::response(id, &result).into()
 }
 
 /// `params` with the listen stream's id in its `_meta`.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use model::{Era, Fault};
-use wire::{Object, object};
+use wire::{Object, object, task};
 
 use crate::door::{Door, Who};
 use crate::endpoint::Endpoint;
@@ -97,6 +97,14 @@ impl Door {
     }
 }
 
+/// How tasks are offered in each era. `tasks/list` is not: see docs/reference/tasks.md.
+const EXTENSIONS: &[u8] = b"{\"io.modelcontextprotocol/tasks\":{}}";
+const CORE_TASKS: &[u8] = b"{\"cancel\":{},\"requests\":{\"tools\":{\"call\":{}}}}";
+
+fn object_of(mounted: &call::Mounted) -> &[u8] {
+    mounted.inventory.capabilities.as_deref().unwrap_or(b"{}")
+}
+
 /// One upstream's capabilities, without what only exists in the era that this client does not speak.
 fn relayed(capabilities: &[u8], era: Era, upstream: Option<Era>) -> Vec<u8> {
     let Ok(object) = Object::scan(capabilities) else { return b"{}".to_vec() };
@@ -108,9 +116,15 @@ fn relayed(capabilities: &[u8], era: Era, upstream: Option<Era>) -> Vec<u8> {
             .map(|tasks| tasks.edit(&[("list", None)]));
         return tasks.map_or_else(|| capabilities.to_vec(), |tasks| object.edit(&[("tasks", Some(&tasks))]));
     }
+    // Core tasks of 2025-11-25 and the tasks extension are different protocols: each is offered as the other.
     match era {
-        // Core tasks of 2025-11-25 and the tasks extension are different protocols; neither is bridged.
+        Era::Modern if task::has_core(capabilities) => {
+            object.edit(&[("tasks", None), ("extensions", Some(EXTENSIONS))])
+        }
         Era::Modern => object.edit(&[("tasks", None)]),
+        Era::Legacy if task::has_extension(capabilities) => {
+            object.edit(&[("extensions", None), ("tasks", Some(CORE_TASKS))])
+        }
         Era::Legacy => object.edit(&[("extensions", None)]),
     }
 }
@@ -118,9 +132,11 @@ fn relayed(capabilities: &[u8], era: Era, upstream: Option<Era>) -> Vec<u8> {
 /// The union of what all connections can do, and their instructions within bounds.
 fn gathered(view: &crate::view::View, era: Era) -> (Vec<u8>, Option<String>) {
     let mut has = [false; 4];
+    let mut has_tasks = false;
     let mut instructions = String::new();
     for mounted in view.snapshot.connections() {
         if let Some(object) = mounted.inventory.capabilities.as_deref().and_then(|c| Object::scan(c).ok()) {
+            has_tasks |= task::has_core(object_of(mounted)) || task::has_extension(object_of(mounted));
             for (seen, member) in has.iter_mut().zip(["prompts", "resources", "completions", "logging"]) {
                 *seen |= object.get(member).is_some();
             }
@@ -144,6 +160,13 @@ fn gathered(view: &crate::view::View, era: Era) -> (Vec<u8>, Option<String>) {
     }
     if logging || era == Era::Legacy {
         out.push_str(",\"logging\":{}");
+    }
+    if has_tasks {
+        let (member, raw) = match era {
+            Era::Modern => ("extensions", EXTENSIONS),
+            Era::Legacy => ("tasks", CORE_TASKS),
+        };
+        out.push_str(&format!(",\"{member}\":{}", String::from_utf8_lossy(raw)));
     }
     out.push('}');
     (out.into_bytes(), (!instructions.is_empty()).then(|| instructions.trim_end().to_owned()))

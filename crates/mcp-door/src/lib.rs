@@ -24,12 +24,15 @@ mod names;
 mod outbox;
 mod park;
 mod peer;
+mod related;
 mod rescue;
 mod resume;
 mod routing;
 mod serve;
 mod session;
 mod shape;
+mod standing;
+mod tasks;
 mod transport;
 mod view;
 

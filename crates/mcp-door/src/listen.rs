@@ -9,7 +9,7 @@ use wire::{Object, object};
 
 use crate::Door;
 use crate::door::Who;
-use crate::events::{URIS_MAX, Wants, WatchGuard, with_subscription};
+use crate::events::{URIS_MAX, Wants, WatchGuard, farewell, with_subscription};
 use crate::outbox::Outbox;
 use crate::rescue::{self, Reply};
 use crate::session::{Session, lock};
@@ -23,8 +23,7 @@ pub(crate) struct Listening {
 impl Listening {
     /// The result that ends the stream from our side.
     pub(crate) fn farewell(&self) -> Bytes {
-        let result = with_subscription(b"{\"resultType\":\"complete\"}", &self.id);
-        wire::message::response(&self.id, &result).into()
+        farewell(&self.id)
     }
 }
 
@@ -64,7 +63,9 @@ impl Door {
             all.into_iter().filter(|(member, _)| wishes.is_true(member)).collect();
         let tasks: Vec<(Key, Arc<str>, String)> = task_ids
             .into_iter()
-            .filter_map(|shown| self.open_task(who, &shown).ok().map(|(key, own)| (key, own, shown)))
+            .filter_map(|shown| {
+                self.open_task(who, &shown).ok().map(|task| (task.connection, task.own, shown))
+            })
             .collect();
 
         let mut honoured = Vec::from(*b"{");

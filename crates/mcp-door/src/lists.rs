@@ -13,22 +13,32 @@ use crate::view::{Listing, View};
 
 /// How long a client may keep a list, milliseconds. Changes are announced, so this is a net, not a clock.
 const TTL_MS: u64 = 60_000;
+/// Connections that are on their way up, and those that do not answer now: lists of keys in a list's `_meta`.
+const STARTING: &str = "io.trunkline/starting";
+const STALE: &str = "io.trunkline/stale";
 
 impl Door {
     /// The view that `who` has right now, waiting for connections that are on their way up.
     pub(crate) async fn settled_view(&self, who: &Who) -> std::sync::Arc<View> {
         let pipeline = &self.parts().pipeline;
-        let only = match &who.endpoint {
-            Endpoint::Connection(key) => Some(key.as_str()),
-            _ => None,
-        };
-        pipeline.settle(only, Instant::now() + self.settings().settle).await;
+        match &who.endpoint {
+            // There is nothing else to show: without it the answer is an error.
+            Endpoint::Connection(key) => {
+                pipeline.settle(Some(key.as_str()), Instant::now() + self.settings().settle).await;
+            }
+            _ => pipeline.gather(self.settings().gather).await,
+        }
         self.view(who)
     }
 
     /// The same without waiting.
     pub(crate) fn view(&self, who: &Who) -> std::sync::Arc<View> {
-        self.views.get(&self.parts().pipeline.snapshot(), &who.endpoint, &who.caller.access)
+        self.views.get(
+            &self.parts().pipeline.snapshot(),
+            &who.endpoint,
+            &who.caller.access,
+            who.peer.era.unwrap_or(Era::Legacy),
+        )
     }
 
     /// Answers one of the four list methods.
@@ -57,7 +67,7 @@ impl Door {
                 }
             },
         };
-        Reply::Result(self.page(who, member, listing, from))
+        Reply::Result(self.page(who, &view, member, listing, from))
     }
 
     /// Whether there is anything at the endpoint at all. A connection that has never answered is told as
@@ -81,7 +91,7 @@ impl Door {
         }
     }
 
-    fn page(&self, who: &Who, member: &str, listing: &Listing, from: usize) -> Bytes {
+    fn page(&self, who: &Who, view: &View, member: &str, listing: &Listing, from: usize) -> Bytes {
         let to = listing.items.len().min(from.saturating_add(self.settings().page_items));
         let items = listing.items.get(from..to).unwrap_or_default();
         let size: usize = items.iter().map(|item| item.len() + 1).sum();
@@ -102,20 +112,63 @@ impl Door {
             out.extend_from_slice(b",\"nextCursor\":");
             wire::object::push_str(&mut out, &cursor);
         }
-        if who.peer.era == Some(Era::Modern) {
-            // Private: another caller may be allowed to see something else.
+        let notes = self.notes(who, view);
+        let is_modern = who.peer.era == Some(Era::Modern);
+        if is_modern {
+            // Private: another caller may be allowed to see something else. What is not all there is not kept.
+            let ttl_ms = if notes.is_empty() { TTL_MS } else { 0 };
             out.extend_from_slice(
-                format!(",\"resultType\":\"complete\",\"ttlMs\":{TTL_MS},\"cacheScope\":\"private\"")
+                format!(",\"resultType\":\"complete\",\"ttlMs\":{ttl_ms},\"cacheScope\":\"private\"")
                     .as_bytes(),
             );
-            out.extend_from_slice(b",\"_meta\":{\"");
-            out.extend_from_slice(wire::meta::SERVER_INFO.as_bytes());
-            out.extend_from_slice(b"\":");
-            out.extend_from_slice(&self.server_info(who));
+        }
+        let mut meta = notes;
+        if is_modern {
+            let mut info = wire::object::quoted(wire::meta::SERVER_INFO);
+            info.push(b':');
+            info.extend_from_slice(&self.server_info(who));
+            meta.insert(0, info);
+        }
+        if !meta.is_empty() {
+            out.extend_from_slice(b",\"_meta\":{");
+            out.extend_from_slice(&meta.join(&b','));
             out.push(b'}');
         }
         out.push(b'}');
         out.into()
+    }
+
+    /// Members of `_meta` for what is not as it should be: connections whose part is missing because they are on
+    /// their way up, and those whose part is the last they said before they stopped answering.
+    fn notes(&self, who: &Who, view: &View) -> Vec<Vec<u8>> {
+        let concerned = |mounted: &&std::sync::Arc<call::Mounted>| match &who.endpoint {
+            Endpoint::All => self.is_there(&Endpoint::Connection(mounted.key.clone()), &who.caller.access),
+            Endpoint::Connection(key) => *key == mounted.key,
+            Endpoint::Toolset(key) => view.snapshot.toolset(key.as_str()).is_some_and(|set| {
+                set.tools.iter().any(|picked| {
+                    picked.connection == mounted.key && mounted.may_reach(&who.caller.access, &picked.tool)
+                })
+            }),
+        };
+        let named = |name: &str, test: fn(&call::Mounted) -> bool| {
+            let keys: Vec<&str> = view
+                .snapshot
+                .connections()
+                .filter(|mounted| test(mounted))
+                .filter(concerned)
+                .map(|mounted| mounted.key.as_str())
+                .collect();
+            (!keys.is_empty()).then(|| {
+                let mut member = wire::object::quoted(name);
+                member.push(b':');
+                member.extend_from_slice(&serde_json::to_vec(&keys).unwrap_or_default());
+                member
+            })
+        };
+        [named(STARTING, |m| m.is_settling()), named(STALE, |m| m.is_known() && m.inventory.is_stale)]
+            .into_iter()
+            .flatten()
+            .collect()
     }
 
     fn seal_cursor(&self, who: &Who, member: &str, listing: &Listing, offset: usize) -> Option<String> {

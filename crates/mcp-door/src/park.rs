@@ -73,15 +73,19 @@ impl Questions {
         answer.ok().and_then(Result::ok).ok_or(AskError::NoAnswer)
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        lock(&self.posed).is_empty()
+    }
+
     /// Waits until there is a question.
-    async fn posed(&self) {
+    pub(crate) async fn posed(&self) {
         while lock(&self.posed).is_empty() {
             self.changed.notified().await;
         }
     }
 
     /// Hands over the answers that are there; true when no question is left.
-    fn answer(&self, responses: Option<&Object<'_>>) -> bool {
+    pub(crate) fn answer(&self, responses: Option<&Object<'_>>) -> bool {
         let mut posed = lock(&self.posed);
         let answered: Vec<String> =
             posed.keys().filter(|key| responses.is_some_and(|r| r.get(key).is_some())).cloned().collect();
@@ -95,7 +99,7 @@ impl Questions {
     }
 
     /// The `inputRequests` object of all open questions.
-    fn requests(&self) -> Vec<u8> {
+    pub(crate) fn requests(&self) -> Vec<u8> {
         let mut out = Vec::from(*b"{");
         for (n, (key, posed)) in lock(&self.posed).iter().enumerate() {
             if n > 0 {

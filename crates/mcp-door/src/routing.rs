@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use call::Request;
-use model::{CallKind, Code, Fault, Key};
+use model::{CallKind, Code, Era, Fault, Key};
 use wire::{Method, Object, object};
 
 use crate::door::{Door, Who};
@@ -17,8 +17,8 @@ pub(crate) struct Routed {
     pub(crate) connection: Key,
     pub(crate) request: Request,
     pub(crate) arguments: Option<Bytes>,
-    /// The task id as the client knows it, where the request is about a task.
-    pub(crate) task: Option<String>,
+    /// The client asks for a task (2025-11-25).
+    pub(crate) wants_task: bool,
 }
 
 impl Door {
@@ -37,15 +37,15 @@ impl Door {
                 .ok_or_else(|| Fault::new(Code::BAD_MESSAGE, format!("`params.{member}` must be a string")))
         };
         let arguments = object.get("arguments").map(|raw| slice_of(params, raw));
-        let routed =
-            |connection: Key, target: Arc<str>, params: Bytes, is_replayable: bool, task: Option<String>| {
-                Routed {
-                    connection,
-                    request: Request { kind, method: method.name(), target, params, is_replayable },
-                    arguments: arguments.clone(),
-                    task,
-                }
-            };
+        let wants_task = kind == CallKind::Tool
+            && who.peer.era != Some(Era::Modern)
+            && object.get("task").is_some_and(|task| task.first() == Some(&b'{'));
+        let routed = |connection: Key, target: Arc<str>, params: Bytes, is_replayable: bool| Routed {
+            connection,
+            request: Request { kind, method: method.name(), target, params, is_replayable },
+            arguments: arguments.clone(),
+            wants_task,
+        };
         match method {
             Method::ToolsCall | Method::PromptsGet => {
                 let name = text("name")?;
@@ -55,7 +55,7 @@ impl Door {
                 } else {
                     object.edit(&[("name", Some(&object::quoted(&own)))]).into()
                 };
-                Ok(routed(connection, own, params, kind == CallKind::Prompt, None))
+                Ok(routed(connection, own, params, kind == CallKind::Prompt))
             }
             Method::ResourcesRead => {
                 let uri = text("uri")?;
@@ -65,7 +65,7 @@ impl Door {
                 } else {
                     object.edit(&[("uri", Some(&object::quoted(&own)))]).into()
                 };
-                Ok(routed(connection, own, params, true, None))
+                Ok(routed(connection, own, params, true))
             }
             Method::Complete => {
                 let reference = object.get("ref").and_then(|raw| Object::scan(raw).ok());
@@ -86,15 +86,9 @@ impl Door {
                 };
                 let reference = reference.edit(&[(member, Some(&object::quoted(&own)))]);
                 let params = object.edit(&[("ref", Some(&reference))]).into();
-                Ok(routed(connection, own, params, true, None))
+                Ok(routed(connection, own, params, true))
             }
-            _ => {
-                let shown = text("taskId")?;
-                let (connection, own) = self.open_task(who, &shown)?;
-                let params = object.edit(&[("taskId", Some(&object::quoted(&own)))]).into();
-                let is_replayable = matches!(method, Method::TasksGet | Method::TasksResult);
-                Ok(routed(connection, own, params, is_replayable, Some(shown.into_owned())))
-            }
+            _ => Err(Fault::new(Code::BAD_MESSAGE, format!("`{}` names nothing to call", method.name()))),
         }
     }
 
@@ -144,29 +138,5 @@ impl Door {
                 Ok((key.parse().map_err(|_| absent())?, own.into()))
             }
         }
-    }
-
-    // === tasks: ids are as good as passwords, so that clients get sealed ones ===
-
-    pub(crate) fn seal_task(&self, who: &Who, connection: &Key, own: &str) -> Option<String> {
-        let plain = format!("{connection} {own}");
-        self.parts().sealer.seal("task", &who.caller.principal, plain.as_bytes()).ok()
-    }
-
-    pub(crate) fn open_task(&self, who: &Who, shown: &str) -> Result<(Key, Arc<str>), Fault> {
-        let absent = || {
-            Fault::new(Code::NOT_FOUND, "no such task")
-                .with_hint("task ids are valid only for the caller that started the task")
-        };
-        let plain = self.parts().sealer.open("task", &who.caller.principal, shown).map_err(|_| absent())?;
-        let plain = String::from_utf8(plain).map_err(|_| absent())?;
-        let (key, own) = plain.split_once(' ').ok_or_else(absent)?;
-        let key: Key = key.parse().map_err(|_| absent())?;
-        if let Endpoint::Connection(only) = &who.endpoint
-            && *only != key
-        {
-            return Err(absent());
-        }
-        Ok((key, own.into()))
     }
 }

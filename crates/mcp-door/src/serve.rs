@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use call::{Call, Downstream, Outcome};
 use model::{CallKind, Code, Era, Fault, Key};
+use wire::task::EXTENSION;
 use wire::{Method, Object, RpcCode};
 
 use crate::asked;
@@ -38,7 +39,11 @@ impl Door {
             Method::ResourcesSubscribe | Method::ResourcesUnsubscribe => {
                 self.subscription(who, session, method == Method::ResourcesSubscribe, &params).await
             }
-            Method::TasksList | Method::Initialize | Method::Listen => {
+            Method::TasksList => Reply::error(
+                RpcCode::METHOD_NOT_FOUND,
+                "`tasks/list` is not served: callers share the hub's sessions, and a list would show each the others' tasks",
+            ),
+            Method::Initialize | Method::Listen => {
                 Reply::error(RpcCode::METHOD_NOT_FOUND, &format!("`{}` is not served here", method.name()))
             }
             _ => self.call_method(who, method, params, outbox, session).await,
@@ -56,13 +61,17 @@ impl Door {
     ) -> Reply {
         let era = who.peer.era.unwrap_or(Era::Legacy);
         let kind = method.call_kind().unwrap_or(CallKind::Tool);
-        if kind == CallKind::Task && era == Era::Modern && !declares_tasks(&who.peer.capabilities) {
+        if kind == CallKind::Task && era == Era::Modern && !wire::task::has_extension(&who.peer.capabilities)
+        {
             return missing_tasks();
         }
         let object = match Object::scan(&params) {
             Ok(object) => object,
             Err(error) => return Reply::error(RpcCode::INVALID_PARAMS, &format!("`params`: {error}")),
         };
+        if kind == CallKind::Task {
+            return self.task_method(who, method, &object, outbox, session).await;
+        }
         let routed = match self.route(who, method, kind, &params, &object).await {
             Ok(routed) => routed,
             Err(fault) => return rescue::reply(&fault, Some(kind), era),
@@ -96,7 +105,16 @@ impl Door {
         }
         let asks = session.map_or(Asks::Nobody, |session| Asks::Session(Arc::clone(session)));
         let way = Way::new(Arc::clone(outbox), asks, Arc::clone(&who.peer), patience);
-        self.call_through(who, kind, routed, Arc::new(way)).await
+        let wants_task = routed.wants_task;
+        let reply = self.call_through(who, kind, routed, Arc::new(way)).await;
+        if wants_task
+            && let (Some(session), Reply::Result(result)) = (session, &reply)
+            && let Some(task) = wire::task::Task::read(result)
+            && let Ok(found) = self.open_task(who, &task.id)
+        {
+            session.follow_task(found.connection, found.own, &task.id);
+        }
+        reply
     }
 
     /// The pipeline, round after round while a modern upstream has questions for a legacy client.
@@ -160,18 +178,9 @@ fn set_level(session: Option<&Arc<Session>>, params: &[u8]) -> Reply {
     }
 }
 
-const TASKS: &str = "io.modelcontextprotocol/tasks";
-
-/// Whether a modern client has declared the tasks extension in this request.
-fn declares_tasks(capabilities: &[u8]) -> bool {
-    let Ok(object) = Object::scan(capabilities) else { return false };
-    let extensions = object.get("extensions").and_then(|raw| Object::scan(raw).ok());
-    extensions.is_some_and(|extensions| extensions.get(TASKS).is_some())
-}
-
 fn missing_tasks() -> Reply {
-    let data = format!("{{\"requiredCapabilities\":{{\"extensions\":{{\"{TASKS}\":{{}}}}}}}}");
-    let text = format!("this method needs the client capability `extensions[\"{TASKS}\"]`");
+    let data = format!("{{\"requiredCapabilities\":{{\"extensions\":{{\"{EXTENSION}\":{{}}}}}}}}");
+    let text = format!("this method needs the client capability `extensions[\"{EXTENSION}\"]`");
     let error = wire::error::object(RpcCode::MISSING_CAPABILITY, &text, Some(data.as_bytes()));
     Reply::Error(RpcCode::MISSING_CAPABILITY, error.into())
 }

@@ -4,6 +4,7 @@
 //! so that any node can serve it; it is bound to its caller and endpoint. What lives here beside it is
 //! only what is under way: open calls, questions, subscriptions, the GET stream.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use ahash::AHashMap;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use call::{AskError, Peer, Question};
-use model::Era;
+use model::{Era, Key};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use wire::{Object, object};
@@ -33,6 +34,8 @@ const SESSIONS_MAX: usize = 100_000;
 const ENDED_MAX: usize = 500_000;
 /// Questions open at once in one session.
 const QUESTIONS_MAX: usize = 64;
+/// Tasks of one session that its client hears of.
+const TASKS_MAX: usize = 256;
 
 /// What is under way with one legacy client.
 pub(crate) struct Session {
@@ -49,6 +52,8 @@ pub(crate) struct Session {
     stream: Mutex<Option<Arc<Outbox>>>,
     is_stream_read: AtomicBool,
     pub(crate) watch: Mutex<Option<Arc<WatchGuard>>>,
+    /// Tasks that its client has made: connection, the upstream's id, the client's id. The newest are told of.
+    tasks: Mutex<VecDeque<(Key, Arc<str>, String)>>,
     pub(crate) streams: Streams,
 }
 
@@ -76,6 +81,7 @@ impl Session {
             stream: Mutex::default(),
             is_stream_read: AtomicBool::new(false),
             watch: Mutex::default(),
+            tasks: Mutex::default(),
             streams: Streams::default(),
         }
     }
@@ -90,6 +96,21 @@ impl Session {
         let session = Self::new("".into(), who, 0);
         session.set_stream(Some(Arc::clone(outbox)));
         Arc::new(session)
+    }
+
+    /// Remembers a task, so that its client hears how it goes.
+    pub(crate) fn follow_task(&self, connection: Key, own: Arc<str>, shown: &str) {
+        let mut tasks = lock(&self.tasks);
+        if tasks.len() >= TASKS_MAX {
+            tasks.pop_front();
+        }
+        tasks.push_back((connection, own, shown.to_owned()));
+    }
+
+    /// The client's id of an upstream's task.
+    pub(crate) fn task(&self, connection: &Key, own: &str) -> Option<String> {
+        let tasks = lock(&self.tasks);
+        tasks.iter().find(|(key, id, _)| key == connection && **id == *own).map(|(_, _, shown)| shown.clone())
     }
 
     pub(crate) fn peer(&self) -> Arc<Peer> {
@@ -314,6 +335,7 @@ pub(crate) async fn sweep(door: Weak<Door>) {
         });
         lock(&door.sessions.ended).retain(|_, until| *until > now);
         door.parking.sweep();
+        door.tasks.sweep();
     }
 }
 

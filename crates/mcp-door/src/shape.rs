@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use call::Outcome;
-use model::{CallKind, Era, Key};
+use model::{CallKind, Code, Era, Fault, Key};
+use wire::task::Task;
 use wire::{Object, RpcCode, object};
 
 use crate::door::{Door, Who};
@@ -10,6 +11,7 @@ use crate::endpoint::Endpoint;
 use crate::names;
 use crate::rescue::Reply;
 use crate::routing::Routed;
+use crate::tasks::legacy_status;
 
 impl Door {
     /// The upstream's answer as this client's era and endpoint expect it. Bytes that fit already are not touched.
@@ -18,40 +20,65 @@ impl Door {
         let upstream_era = self.upstream_era(&routed.connection);
         let result = match outcome {
             Outcome::RpcError { error } => return shape_error(error, kind, era),
-            Outcome::Task { result } => self.shape_task(who, &routed.connection, result),
+            Outcome::Task { result } => return self.shape_task(who, &routed.connection, &result),
+            Outcome::Complete { result, is_error }
+                if routed.wants_task && upstream_era == Some(Era::Modern) && era == Era::Legacy =>
+            {
+                // The client waits for a task, and the upstream had no need of one.
+                let result = self.place_uris(who, &routed.connection, to_legacy(result));
+                return self
+                    .keep_result(who, &routed.connection, result, is_error)
+                    .unwrap_or_else(|fault| crate::rescue::reply(&fault, None, era));
+            }
             Outcome::Complete { result, .. } | Outcome::InputRequired { result } => result,
         };
-        let mut result = match &routed.task {
-            Some(shown) => with_task_id(&result, shown).unwrap_or(result),
-            None => result,
-        };
+        let mut result = result;
         if upstream_era != Some(era) {
             result = if era == Era::Modern { self.to_modern(who, kind, result) } else { to_legacy(result) };
         }
-        if who.endpoint != Endpoint::Connection(routed.connection.clone()) {
-            result = self.rewrite_uris(&routed.connection, result);
-        }
-        Reply::Result(result)
+        Reply::Result(self.place_uris(who, &routed.connection, result))
     }
 
-    fn shape_task(&self, who: &Who, connection: &Key, result: Bytes) -> Bytes {
-        let id = Object::scan(&result).ok().and_then(|object| {
-            object
-                .get_str("taskId")
-                .or_else(|| {
-                    object
-                        .get("task")
-                        .and_then(|t| Object::scan(t).ok())
-                        .and_then(|t| t.get_str("taskId").map(|i| i.into_owned().into()))
-                })
-                .map(|id| id.into_owned())
-        });
-        let shown = id.and_then(|id| self.seal_task(who, connection, &id));
-        shown.and_then(|shown| with_task_id(&result, &shown)).unwrap_or(result)
+    /// URIs in a result as this client's endpoint names them.
+    pub(crate) fn place_uris(&self, who: &Who, connection: &Key, result: Bytes) -> Bytes {
+        match &who.endpoint {
+            Endpoint::Connection(only) if only == connection => result,
+            _ => self.rewrite_uris(connection, result),
+        }
+    }
+
+    /// A task that an upstream hands out, in this client's form and under an id of its own.
+    fn shape_task(&self, who: &Who, connection: &Key, result: &Bytes) -> Reply {
+        let era = who.peer.era.unwrap_or(Era::Legacy);
+        let sealed = Task::read(result)
+            .and_then(|task| self.seal_task(who, connection, &task.id).map(|shown| (task, shown)));
+        let Some((task, shown)) = sealed else {
+            let fault =
+                Fault::new(Code::BAD_ANSWER, "the upstream hands out a task without an id or a status");
+            return crate::rescue::reply(&fault, Some(CallKind::Tool), era);
+        };
+        if self.upstream_era(connection) == Some(era) {
+            let renamed = with_task_id(result, &shown);
+            return Reply::Result(renamed.unwrap_or_else(|| result.clone()));
+        }
+        match era {
+            Era::Modern => {
+                let mut out = Vec::from(*b"{\"resultType\":\"task\",");
+                out.extend_from_slice(&task.modern_members(&shown, task.status));
+                out.push(b'}');
+                Reply::Result(self.to_modern(who, CallKind::Task, out.into()))
+            }
+            Era::Legacy => {
+                let mut out = Vec::from(*b"{\"task\":{");
+                out.extend_from_slice(&task.legacy_members(&shown, legacy_status(&task)));
+                out.extend_from_slice(b"}}");
+                Reply::Result(out.into())
+            }
+        }
     }
 
     /// A legacy upstream's result for a modern client: what 2026-07-28 requires is added.
-    fn to_modern(&self, who: &Who, kind: CallKind, result: Bytes) -> Bytes {
+    pub(crate) fn to_modern(&self, who: &Who, kind: CallKind, result: Bytes) -> Bytes {
         let Ok(object) = Object::scan(&result) else { return result };
         let meta = object.get("_meta").and_then(|raw| Object::scan(raw).ok());
         let info = self.server_info(who);
@@ -91,7 +118,7 @@ impl Door {
 }
 
 /// Resource-not-found has another code in each era.
-fn shape_error(error: Bytes, kind: CallKind, era: Era) -> Reply {
+pub(crate) fn shape_error(error: Bytes, kind: CallKind, era: Era) -> Reply {
     let code = wire::error::code_of(&error).unwrap_or(RpcCode::INTERNAL);
     let wanted = match (code, era, kind) {
         (RpcCode::RESOURCE_NOT_FOUND, Era::Modern, _) => RpcCode::INVALID_PARAMS,

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ahash::AHashMap;
 use bytes::Bytes;
 use call::{ListKind, Mounted, Snapshot};
-use model::{Access, Key};
-use wire::{Object, object};
+use model::{Access, Era, Key};
+use wire::{Object, object, task};
 
 use crate::endpoint::Endpoint;
 use crate::names;
@@ -32,6 +32,7 @@ pub(crate) struct Route {
 /// An endpoint as one caller sees it.
 pub(crate) struct View {
     pub(crate) snapshot: Arc<Snapshot>,
+    era: Era,
     pub(crate) tools: Listing,
     pub(crate) prompts: Listing,
     pub(crate) resources: Listing,
@@ -53,7 +54,7 @@ pub(crate) struct Views(Mutex<Held>);
 struct Held {
     generation: u64,
     /// The access is held beside its view, so that its address cannot come to mean another one.
-    views: AHashMap<(Endpoint, usize), (Arc<Access>, Arc<View>)>,
+    views: AHashMap<(Endpoint, usize, Era), (Arc<Access>, Arc<View>)>,
 }
 
 impl Views {
@@ -63,8 +64,9 @@ impl Views {
         snapshot: &Arc<Snapshot>,
         endpoint: &Endpoint,
         access: &Arc<Access>,
+        era: Era,
     ) -> Arc<View> {
-        let key = (endpoint.clone(), Arc::as_ptr(access) as usize);
+        let key = (endpoint.clone(), Arc::as_ptr(access) as usize, era);
         {
             let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             if held.generation != snapshot.generation {
@@ -75,7 +77,7 @@ impl Views {
             }
         }
         // Built outside of the lock: two cores may build the same view once; neither waits.
-        let view = Arc::new(View::build(snapshot, endpoint, access));
+        let view = Arc::new(View::build(snapshot, endpoint, access, era));
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if held.generation == snapshot.generation {
             if held.views.len() >= VIEWS_MAX {
@@ -88,9 +90,10 @@ impl Views {
 }
 
 impl View {
-    fn build(snapshot: &Arc<Snapshot>, endpoint: &Endpoint, access: &Access) -> Self {
+    fn build(snapshot: &Arc<Snapshot>, endpoint: &Endpoint, access: &Access, era: Era) -> Self {
         let mut view = Self {
             snapshot: Arc::clone(snapshot),
+            era,
             tools: Listing::default(),
             prompts: Listing::default(),
             resources: Listing::default(),
@@ -120,7 +123,7 @@ impl View {
 
     fn add_as_is(&mut self, mounted: &Mounted, access: &Access) {
         for tool in mounted.tools_for(access) {
-            self.tools.items.push(tool.tool.raw.clone());
+            self.tools.items.push(with_hint(mounted, self.era, &tool.tool.raw));
         }
         let inventory = &mounted.inventory;
         let lists = [
@@ -144,7 +147,12 @@ impl View {
                 .entry(Arc::clone(&tool.tool.name))
                 .and_modify(|known| *known = None)
                 .or_insert_with(|| Some(route.clone()));
-            self.tools.items.push(rewrite_tool(key.as_str(), &tool.tool.raw, &name, None));
+            self.tools.items.push(rewrite_tool(
+                key.as_str(),
+                &with_hint(mounted, self.era, &tool.tool.raw),
+                &name,
+                None,
+            ));
             self.tool_routes.insert(name, route);
         }
         let inventory = &mounted.inventory;
@@ -185,7 +193,7 @@ impl View {
                 .into();
             self.tools.items.push(rewrite_tool(
                 picked.connection.as_str(),
-                &tool.tool.raw,
+                &with_hint(mounted, self.era, &tool.tool.raw),
                 &name,
                 picked.description.as_deref(),
             ));
@@ -238,6 +246,23 @@ fn with_text(raw: &Bytes, member: &str, text: &str) -> Bytes {
     match Object::scan(raw) {
         Ok(object) => object.edit(&[(member, Some(&object::quoted(text)))]).into(),
         Err(_) => raw.clone(),
+    }
+}
+
+/// A tool with the hint about tasks that the client's era has: 2025-11-25 says `execution.taskSupport`, 2026-07-28
+/// nothing, because there the server decides. Required is not said: the hub follows such tasks for those who do not.
+fn with_hint(mounted: &Mounted, era: Era, raw: &Bytes) -> Bytes {
+    if mounted.inventory.era == Some(era) {
+        return raw.clone();
+    }
+    let Ok(tool) = Object::scan(raw) else { return raw.clone() };
+    let capabilities = mounted.inventory.capabilities.as_deref().unwrap_or(b"{}");
+    match era {
+        Era::Modern if tool.get("execution").is_some() => tool.edit(&[("execution", None)]).into(),
+        Era::Legacy if task::has_extension(capabilities) => {
+            tool.edit(&[("execution", Some(b"{\"taskSupport\":\"optional\"}"))]).into()
+        }
+        _ => raw.clone(),
     }
 }
 

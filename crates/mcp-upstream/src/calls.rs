@@ -28,7 +28,7 @@ impl Inner {
         let deadline = ctx.deadline;
         self.touch();
         let live = self.ready(deadline).await?;
-        let mut answered = self.call_live(&live, ctx, request, deadline).await;
+        let mut answered = self.call_followed(&live, ctx, request, deadline).await;
         match &answered {
             Err(Trouble::Ended { was_sent: false, .. }) => {
                 // It ended before the call reached it: the next one gets it, as nothing was done yet.
@@ -36,13 +36,13 @@ impl Inner {
                 let noticed = phase.wait_for(|phase| !matches!(phase, Phase::Up));
                 let _ = tokio::time::timeout(NOTICE, noticed).await;
                 let live = self.ready(deadline).await?;
-                answered = self.call_live(&live, ctx, request, deadline).await;
+                answered = self.call_followed(&live, ctx, request, deadline).await;
             }
             Err(Trouble::OtherRevision(_)) => {
                 // The server was replaced by another: greet it again, then ask once more. It did nothing yet.
                 self.signals.nudge(Nudge::OtherRevision);
                 if let Some(live) = self.renewed(&live, deadline).await {
-                    answered = self.call_live(&live, ctx, request, deadline).await;
+                    answered = self.call_followed(&live, ctx, request, deadline).await;
                 }
             }
             _ => {}
@@ -59,7 +59,8 @@ impl Inner {
         answered.map_err(Fault::from)
     }
 
-    async fn call_live(
+    /// One request, answered as it is.
+    pub(crate) async fn call_once(
         self: &Arc<Self>,
         live: &Arc<Live>,
         ctx: &Ctx,
@@ -82,7 +83,7 @@ impl Inner {
         deadline: Instant,
     ) -> Result<Outcome, Trouble> {
         let version = live.facts.version.as_str();
-        let prepared = for_modern(&ctx.peer, version, &request.params, None)?;
+        let prepared = for_modern(&ctx.peer, version, &request.params, None, request.kind == CallKind::Task)?;
         let ask = ask(ctx, request, prepared, deadline);
         let extra = self.param_headers(request)?;
         let mut answered = http.request(ask.clone(), &extra).await?;
@@ -182,6 +183,8 @@ impl Inner {
         abilities: Abilities,
         deadline: Instant,
     ) -> Result<Arc<Session>, Trouble> {
+        let is_one = self.settings.sessions.is_one(&self.settings.transport);
+        let abilities = if is_one { Abilities::ALL } else { abilities };
         if abilities == Abilities::ALL && road == Road::Channel {
             // The first channel is the supervisor's: when it ends, the supervisor opens the next.
             if let Way::Legacy(session, _) = &live.way {
@@ -226,7 +229,8 @@ async fn call_modern_channel(
     deadline: Instant,
 ) -> Result<Outcome, Trouble> {
     let id = channel.open.mint();
-    let prepared = for_modern(&ctx.peer, &live.facts.version, &request.params, Some(id))?;
+    let is_about_task = request.kind == CallKind::Task;
+    let prepared = for_modern(&ctx.peer, &live.facts.version, &request.params, Some(id), is_about_task)?;
     let answer: Answer = channel.request_as(id, ask(ctx, request, prepared, deadline)).await?;
     outcome(Era::Modern, request.kind, &ctx.peer, answer)
 }

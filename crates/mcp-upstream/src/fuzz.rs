@@ -34,7 +34,7 @@ target!(
         let (old_meta, old_rest) = split_meta(before.clone());
         for peer in peers() {
             let legacy = params::for_legacy(&peer, &raw, 77);
-            let modern = params::for_modern(&peer, "2026-07-28", &raw, Some(77));
+            let modern = params::for_modern(&peer, "2026-07-28", &raw, Some(77), false);
             for (prepared, is_modern) in [(legacy, false), (modern, true)] {
                 let Ok(prepared) = prepared else {
                     let is_odd = Object::scan(input).is_err()

@@ -50,6 +50,11 @@ impl ServerFacts {
         }
     }
 
+    /// True when the server has the core tasks of 2025-11-25 for its tools.
+    pub(crate) fn has_core_tasks(&self) -> bool {
+        self.era == Era::Legacy && wire::task::has_core(&self.capabilities)
+    }
+
     /// True when the server knows the tasks extension.
     pub(crate) fn has_task_extension(&self) -> bool {
         let extensions = Object::scan(&self.capabilities).ok().and_then(|all| all.get("extensions"));

@@ -27,9 +27,10 @@ mod session;
 pub mod settings;
 mod signals;
 mod supervisor;
+mod tasks;
 mod transport;
 mod trouble;
 pub mod upstream;
 
-pub use settings::{EraChoice, Facts, Parts, Settings, Transport};
+pub use settings::{EraChoice, Facts, Parts, Sessions, Settings, Transport};
 pub use upstream::McpUpstream;

@@ -12,7 +12,7 @@ use crate::trouble::Trouble;
 pub(crate) const CLIENT_INFO: &str =
     concat!(r#"{"name":"trunkline","title":"Trunkline","version":""#, env!("CARGO_PKG_VERSION"), "\"}");
 /// The tasks extension (SEP-2663).
-pub(crate) const TASKS: &str = "io.modelcontextprotocol/tasks";
+pub(crate) const TASKS: &str = wire::task::EXTENSION;
 /// What the hub declares beside abilities when it reads an inventory, so that nothing is left out of it.
 const EXTENSIONS: &str = r#"{"io.modelcontextprotocol/tasks":{},"io.modelcontextprotocol/ui":{"mimeTypes":["text/html;profile=mcp-app"]}}"#;
 
@@ -83,13 +83,15 @@ pub(crate) fn own_legacy(members: &str) -> Bytes {
     format!("{{{members}}}").into()
 }
 
-/// Makes a client's parameters fit a modern server. `token` replaces the client's progress token where
+/// Makes a client's parameters fit a modern server. A member `task` means that a task is wanted, in the words of
+/// 2025-11-25: here it becomes the extension. `token` replaces the client's progress token where
 /// several calls share one channel.
 pub(crate) fn for_modern(
     peer: &Peer,
     version: &str,
     params: &Bytes,
     token: Option<u64>,
+    is_about_task: bool,
 ) -> Result<Prepared, Trouble> {
     // Where the request has a stream of its own, whatever else it holds concerns nobody but its sender.
     let is_claimed = || memchr::memmem::find(params, meta::PROTOCOL_VERSION.as_bytes()).is_some();
@@ -102,10 +104,12 @@ pub(crate) fn for_modern(
     let client_token = old.get(meta::PROGRESS_TOKEN).map(|raw| params.slice_ref(raw));
     let minted = token.filter(|_| client_token.is_some()).map(|id| id.to_string());
     let (quoted_version, log_level, declared, info);
+    let is_bridged = peer.era != Some(Era::Modern);
+    let follows_tasks = is_bridged && (is_about_task || object.get("task").is_some());
     let mut edits: Vec<(&str, Option<&[u8]>)> = Vec::with_capacity(5);
     if peer.era != Some(Era::Modern) || old.get(meta::PROTOCOL_VERSION).is_none() {
         quoted_version = quoted(version);
-        declared = capabilities(peer.abilities, relayed_extensions(peer).as_deref());
+        declared = capabilities(peer.abilities, relayed_extensions(peer, follows_tasks).as_deref());
         info = peer.client_info.clone().unwrap_or(Bytes::from_static(CLIENT_INFO.as_bytes()));
         edits.push((meta::PROTOCOL_VERSION, Some(&quoted_version)));
         edits.push((meta::CLIENT_INFO, Some(&info)));
@@ -122,14 +126,21 @@ pub(crate) fn for_modern(
         return Ok(Prepared { params: params.clone(), client_token });
     }
     let new_meta = old.edit(&edits);
-    Ok(Prepared { params: object.edit(&[("_meta", Some(&new_meta))]).into(), client_token })
+    let mut members: Vec<(&str, Option<&[u8]>)> = vec![("_meta", Some(&new_meta))];
+    if is_bridged && object.get("task").is_some() {
+        members.push(("task", None));
+    }
+    Ok(Prepared { params: object.edit(&members).into(), client_token })
 }
 
-/// The extensions a legacy client declared, without tasks: it would not understand a task in answer.
-fn relayed_extensions(peer: &Peer) -> Option<Vec<u8>> {
-    let capabilities = Object::scan(&peer.capabilities).ok()?;
-    let extensions = Object::scan(capabilities.get("extensions")?).ok()?;
-    Some(extensions.edit(&[(TASKS, None)]))
+/// The extensions a legacy client declared, with tasks only where one may come in answer.
+fn relayed_extensions(peer: &Peer, follows_tasks: bool) -> Option<Vec<u8>> {
+    let tasks = follows_tasks.then_some(&b"{}"[..]);
+    let declared = Object::scan(&peer.capabilities).ok().and_then(|all| all.get("extensions"));
+    match declared.and_then(|raw| Object::scan(raw).ok()) {
+        Some(extensions) => Some(extensions.edit(&[(TASKS, tasks)])),
+        None => tasks.map(|_| format!("{{\"{TASKS}\":{{}}}}").into_bytes()),
+    }
 }
 
 /// Makes a client's parameters fit a legacy server. `token` is the progress token that stands for the
@@ -201,7 +212,7 @@ mod tests {
         };
         let params =
             bytes(&json!({"name":"t","arguments":{},"_meta":{"progressToken":"p","traceparent":"00-1"}}));
-        let prepared = for_modern(&peer, "2026-07-28", &params, Some(9)).unwrap();
+        let prepared = for_modern(&peer, "2026-07-28", &params, Some(9), false).unwrap();
         assert_eq!(prepared.client_token.as_deref(), Some(&b"\"p\""[..]));
         assert_eq!(
             value(&prepared.params)["_meta"],
@@ -216,8 +227,8 @@ mod tests {
     fn a_modern_callers_request_passes_byte_for_byte_where_it_has_its_own_stream() {
         let peer = Peer { era: Some(Era::Modern), ..Peer::plain() };
         let params = Bytes::from_static(br#"{ "name":"t", "_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28", "progressToken":1} }"#);
-        assert_eq!(for_modern(&peer, "2026-07-28", &params, None).unwrap().params, params);
-        let shared = for_modern(&peer, "2026-07-28", &params, Some(7)).unwrap();
+        assert_eq!(for_modern(&peer, "2026-07-28", &params, None, false).unwrap().params, params);
+        let shared = for_modern(&peer, "2026-07-28", &params, Some(7), false).unwrap();
         assert_eq!(value(&shared.params)["_meta"]["progressToken"], 7);
         assert!(value(&shared.params)["_meta"].get("io.modelcontextprotocol/clientInfo").is_none());
     }
@@ -232,7 +243,7 @@ mod tests {
         // An escaped key does not smuggle a token of the client's own choice past the others'.
         let hidden = Bytes::from_static(br#"{"_m\u0065ta":{"progr\u0065ssToken":1}}"#);
         for prepared in
-            [for_legacy(&Peer::plain(), &hidden, 3), for_modern(&peer, "2026-07-28", &hidden, Some(3))]
+            [for_legacy(&Peer::plain(), &hidden, 3), for_modern(&peer, "2026-07-28", &hidden, Some(3), false)]
         {
             let prepared = prepared.unwrap();
             assert_eq!(value(&prepared.params)["_meta"]["progressToken"], 3);

@@ -18,6 +18,8 @@ pub struct Settings {
     pub headers: Vec<(String, Secret)>,
     /// Which era to speak.
     pub era: EraChoice,
+    /// How many sessions a legacy server sees.
+    pub sessions: Sessions,
     /// Longest time for one call, milliseconds; a call's own deadline may be earlier.
     pub timeout_ms: u64,
     /// Longest time for each step of connecting, milliseconds.
@@ -80,6 +82,31 @@ pub enum EraChoice {
     Modern,
     /// `initialize` only.
     Legacy,
+}
+
+/// How many sessions a legacy server sees. A modern one has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Sessions {
+    /// [`Sessions::One`] on private pipes (stdio, TCP, Unix socket, WebSocket), where a second session is a second
+    /// process or connection; [`Sessions::ByAbility`] over HTTP.
+    #[default]
+    Auto,
+    /// One that declares every ability. What the calling client cannot answer, the hub refuses.
+    One,
+    /// One per set of abilities that calling clients declare.
+    ByAbility,
+}
+
+impl Sessions {
+    /// Whether all callers share one.
+    #[must_use]
+    pub const fn is_one(self, transport: &Transport) -> bool {
+        match self {
+            Self::One => true,
+            Self::ByAbility => false,
+            Self::Auto => !matches!(transport, Transport::Http { .. } | Transport::Sse { .. }),
+        }
+    }
 }
 
 /// What the room needs from the rest of the program.

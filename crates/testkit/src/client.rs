@@ -58,6 +58,7 @@ pub struct McpClient {
     session: Option<String>,
     last_id: i64,
     answers: BTreeMap<String, Value>,
+    follows_tasks: bool,
     /// Everything that came beside the answers: notifications, and questions from a session's server.
     pub heard: Vec<Value>,
 }
@@ -73,6 +74,7 @@ impl McpClient {
             session: None,
             last_id: 0,
             answers: BTreeMap::new(),
+            follows_tasks: false,
             heard: Vec::new(),
         }
     }
@@ -81,6 +83,13 @@ impl McpClient {
     #[must_use]
     pub fn answering(mut self, method: &str, result: Value) -> Self {
         self.answers.insert(method.to_owned(), result);
+        self
+    }
+
+    /// Declares the tasks extension with each request (newer generation).
+    #[must_use]
+    pub const fn following_tasks(mut self) -> Self {
+        self.follows_tasks = true;
         self
     }
 
@@ -256,7 +265,11 @@ impl McpClient {
             "roots/list" => Some(("roots".to_owned(), json!({}))),
             _ => None,
         });
-        Value::Object(kinds.collect())
+        let mut all: Map<String, Value> = kinds.collect();
+        if self.follows_tasks {
+            all.insert("extensions".into(), json!({ format!("{META}/tasks"): {} }));
+        }
+        Value::Object(all)
     }
 
     async fn post(&self, message: &Value) -> anyhow::Result<Reply> {

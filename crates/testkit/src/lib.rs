@@ -12,3 +12,4 @@ pub mod program;
 pub mod soak;
 pub mod tools;
 pub mod trouble;
+pub mod websocket;

@@ -15,6 +15,7 @@ pub mod method;
 pub mod object;
 pub mod param_header;
 pub mod sse;
+pub mod task;
 pub mod version;
 
 pub use envelope::{Envelope, Incoming, Malformed};

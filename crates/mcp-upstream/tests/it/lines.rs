@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use connector::{Connector, Peer};
-use mcp_upstream::Transport;
+use mcp_upstream::{Sessions, Settings, Transport};
 use model::{Code, Era, Retry};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedSender;
@@ -103,50 +103,52 @@ async fn dropping_a_call_cancels_it_under_our_own_id() {
 }
 
 #[tokio::test]
-async fn a_legacy_server_gets_one_socket_per_class_and_questions_go_to_the_only_open_call() {
-    let waiting: Arc<Mutex<Option<Value>>> = Arc::default();
-    let hold = Arc::clone(&waiting);
-    let (addr, seen) = fake_lines(move |message, out| {
-        if basics(&message, &out, false) {
-            return;
-        }
-        if message["method"] == "tools/call" {
-            *hold.lock().unwrap() = Some(message);
-            out.send(
+async fn a_legacy_server_gets_one_socket_or_one_per_class_and_questions_go_to_the_only_open_call() {
+    for (sessions, sockets) in [(Sessions::Auto, 1), (Sessions::ByAbility, 2)] {
+        let waiting: Arc<Mutex<Option<Value>>> = Arc::default();
+        let hold = Arc::clone(&waiting);
+        let (addr, seen) = fake_lines(move |message, out| {
+            if basics(&message, &out, false) {
+                return;
+            }
+            if message["method"] == "tools/call" {
+                *hold.lock().unwrap() = Some(message);
+                out.send(
                 json!({"jsonrpc":"2.0","id":77,"method":"sampling/createMessage","params":{"messages":[]}})
                     .to_string(),
             )
             .unwrap();
-            out.send(json!({"jsonrpc":"2.0","id":78,"method":"ping"}).to_string()).unwrap();
-            out.send(json!({"jsonrpc":"2.0","id":79,"method":"made/up"}).to_string()).unwrap();
-        } else if message["id"] == 77 {
-            let call = hold.lock().unwrap().take().unwrap();
-            out.send(answer(&call, json!({"said":message["result"]}))).unwrap();
-        }
-    })
-    .await;
-    let upstream = up(tcp(&addr)).await;
-    assert_eq!(upstream.state().era, Some(Era::Legacy));
-    let client = Arc::new(Client { answer: Some(json!({"role":"assistant"})), ..Client::default() });
-    let result = done(upstream.call(&ctx(all_peer(), &client, "ada"), call("any")).await);
-    assert_eq!(result["said"]["role"], "assistant");
-    assert_eq!(count(&seen, "initialize"), 1, "a client that can do everything shares the first socket");
-    let replies: Vec<Value> =
-        seen.lock().unwrap().iter().filter(|m| m["method"].is_null()).cloned().collect();
-    assert!(replies.iter().any(|m| m["id"] == 78 && m["result"] == json!({})));
-    assert!(replies.iter().any(|m| m["id"] == 79 && m["error"]["code"] == -32601));
+                out.send(json!({"jsonrpc":"2.0","id":78,"method":"ping"}).to_string()).unwrap();
+                out.send(json!({"jsonrpc":"2.0","id":79,"method":"made/up"}).to_string()).unwrap();
+            } else if message["id"] == 77 {
+                let call = hold.lock().unwrap().take().unwrap();
+                out.send(answer(&call, json!({"said":message["result"]}))).unwrap();
+            }
+        })
+        .await;
+        let upstream = up(Settings { sessions, ..tcp(&addr) }).await;
+        assert_eq!(upstream.state().era, Some(Era::Legacy));
+        let client = Arc::new(Client { answer: Some(json!({"role":"assistant"})), ..Client::default() });
+        let result = done(upstream.call(&ctx(all_peer(), &client, "ada"), call("any")).await);
+        assert_eq!(result["said"]["role"], "assistant");
+        assert_eq!(count(&seen, "initialize"), 1, "a client that can do everything shares the first socket");
+        let replies: Vec<Value> =
+            seen.lock().unwrap().iter().filter(|m| m["method"].is_null()).cloned().collect();
+        assert!(replies.iter().any(|m| m["id"] == 78 && m["result"] == json!({})));
+        assert!(replies.iter().any(|m| m["id"] == 79 && m["error"]["code"] == -32601));
 
-    // A client that cannot be asked has its own socket, and the question is refused there.
-    let running = tokio::spawn({
-        let upstream = Arc::clone(&upstream);
-        async move { upstream.call(&plain(), call("any")).await }
-    });
-    eventually("the question is refused", || {
-        seen.lock().unwrap().iter().any(|m| m["id"] == 77 && m["error"]["code"] == -32601)
-    })
-    .await;
-    assert_eq!(count(&seen, "initialize"), 2);
-    done(running.await.unwrap());
+        // A client that cannot be asked: its question is refused, on a socket of its own or by the hub.
+        let running = tokio::spawn({
+            let upstream = Arc::clone(&upstream);
+            async move { upstream.call(&plain(), call("any")).await }
+        });
+        eventually("the question is refused", || {
+            seen.lock().unwrap().iter().any(|m| m["id"] == 77 && m["error"]["code"] == -32601)
+        })
+        .await;
+        assert_eq!(count(&seen, "initialize"), sockets);
+        done(running.await.unwrap());
+    }
 }
 
 #[tokio::test]
@@ -237,7 +239,7 @@ async fn sockets_are_bounded_and_idle_classes_make_room_for_others() {
         }
     })
     .await;
-    let upstream = up(tcp(&addr)).await;
+    let upstream = up(Settings { sessions: Sessions::ByAbility, ..tcp(&addr) }).await;
     let class = |n: usize| Peer {
         abilities: connector::Abilities {
             elicit_form: n & 1 != 0,

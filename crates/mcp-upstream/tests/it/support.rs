@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::{Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use mcp_upstream::{EraChoice, McpUpstream, Parts, Settings, Transport};
+use mcp_upstream::{EraChoice, McpUpstream, Parts, Sessions, Settings, Transport};
 use model::{Access, CallKind, Caller, Era, Fault, Owner, SeededEntropy, SystemClock};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -244,6 +244,7 @@ pub fn settings(transport: Transport) -> Settings {
         transport,
         headers: Vec::new(),
         era: EraChoice::Auto,
+        sessions: Sessions::Auto,
         timeout_ms: 20_000,
         connect_timeout_ms: 20_000,
         line_bytes_max: 1 << 20,

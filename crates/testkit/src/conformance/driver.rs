@@ -10,7 +10,7 @@ use bytes::Bytes;
 use connector::{
     Abilities, AskError, Connector as _, Ctx, Downstream, Inventory, Outcome, Peer, Question, Request,
 };
-use mcp_upstream::{EraChoice, McpUpstream, Parts, Settings, Transport};
+use mcp_upstream::{EraChoice, McpUpstream, Parts, Sessions, Settings, Transport};
 use model::{
     Access, CallKind, Caller, ConnectionStatus, Entropy, Era, Id, Owner, SeededEntropy, SystemClock,
 };
@@ -36,6 +36,7 @@ pub async fn drive(url: &str, context: &Value, say: &mut dyn FnMut(String)) -> a
         transport: Transport::Http { url: url.to_owned() },
         headers: Vec::new(),
         era: EraChoice::Auto,
+        sessions: Sessions::Auto,
         timeout_ms: PATIENCE_MS,
         connect_timeout_ms: PATIENCE_MS,
         line_bytes_max: BYTES_MAX,

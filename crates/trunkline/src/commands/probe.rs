@@ -92,6 +92,7 @@ async fn attempt(
         transport: transport.clone(),
         headers: headers.to_vec(),
         era,
+        sessions: mcp_upstream::Sessions::Auto,
         timeout_ms,
         connect_timeout_ms: timeout_ms,
         line_bytes_max: limits.line_bytes,

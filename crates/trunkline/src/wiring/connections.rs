@@ -279,6 +279,7 @@ pub(crate) fn upstream_settings(key: &Key, mcp: &McpEntry, limits: &Limits) -> m
             Some(Era::Modern) => EraChoice::Modern,
             Some(Era::Legacy) => EraChoice::Legacy,
         },
+        sessions: mcp.sessions,
         timeout_ms: mcp.timeout_ms,
         connect_timeout_ms: CONNECT_TIMEOUT_MS,
         line_bytes_max: limits.line_bytes,

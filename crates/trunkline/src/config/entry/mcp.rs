@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use mcp_upstream::Sessions;
 use model::{Era, Secret};
 use outbound::egress::{Reach, reach_of};
 use policy::{Pattern, ToolLists};
@@ -33,6 +34,8 @@ pub(crate) struct McpEntry {
     pub(crate) headers: Vec<(String, Secret)>,
     /// The era to speak; `None` finds out.
     pub(crate) era: Option<Era>,
+    /// How many sessions a legacy server sees.
+    pub(crate) sessions: Sessions,
     /// How long one call may take, in milliseconds.
     pub(crate) timeout_ms: u64,
     /// How often a call is tried again where that is harmless.
@@ -113,6 +116,11 @@ pub(super) fn read(at: Mark, mut fields: Fields<'_>, reading: &mut Reading<'_>) 
         &[("auto", None), ("modern", Some(Era::Modern)), ("legacy", Some(Era::Legacy))],
         reading,
     );
+    let sessions = fields.choice(
+        "sessions",
+        &[("auto", Sessions::Auto), ("one", Sessions::One), ("by_ability", Sessions::ByAbility)],
+        reading,
+    );
     let timeout_ms = fields.number("timeout", 0.001, 86_400.0, reading).map_or(TIMEOUT_MS, milliseconds);
     let retry_count = fields.count("retry_count", 0, RETRY_COUNT_MAX, reading).unwrap_or(0);
     let concurrency = fields.count("concurrency", 1, 65_536, reading).unwrap_or(CONCURRENCY);
@@ -140,6 +148,7 @@ pub(super) fn read(at: Mark, mut fields: Fields<'_>, reading: &mut Reading<'_>) 
         transport,
         headers,
         era: era.flatten(),
+        sessions: sessions.unwrap_or_default(),
         timeout_ms,
         retry_count: u32::try_from(retry_count).unwrap_or(0),
         concurrency: usize::try_from(concurrency).unwrap_or(1),
