@@ -62,8 +62,7 @@ impl Lanes {
             return Some(Arc::clone(channel));
         }
         let here = Handle::try_current().ok()?;
-        let is_worker =
-            here.runtime_flavor() == RuntimeFlavor::CurrentThread && here.id() != inner.home.id();
+        let is_worker = here.runtime_flavor() == RuntimeFlavor::CurrentThread && here.id() != inner.home.id();
         if is_worker && has_lanes(&inner.settings.transport) && live.lanes.may_try(thread) {
             here.spawn(try_open(Arc::clone(inner), Arc::downgrade(live), thread));
         }

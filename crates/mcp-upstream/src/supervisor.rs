@@ -308,7 +308,9 @@ fn is_first_gone(live: &Live) -> bool {
 }
 
 fn is_busy(inner: &Inner, live: &Live) -> bool {
-    inner.classes.is_busy() || live.lanes.is_busy() || live.way.channel().is_some_and(|channel| channel.open.is_busy())
+    inner.classes.is_busy()
+        || live.lanes.is_busy()
+        || live.way.channel().is_some_and(|channel| channel.open.is_busy())
 }
 
 async fn end_of(live: &Live) -> Arc<Ended> {

@@ -13,9 +13,9 @@ use crate::say::{Quit, note};
 use crate::wiring::house::{self, Purpose};
 use crate::wiring::http::{self, Faces, Places, Served};
 use crate::wiring::hub::{Hub, tell};
+use crate::wiring::lines::Listeners;
 use crate::wiring::tls::Certificates;
 use crate::wiring::watch::FileWatch;
-use crate::wiring::lines::Listeners;
 use crate::wiring::{sockets, telemetry};
 
 /// Threads for what happens outside of requests: connectors, the file, the ledger.
