@@ -14,6 +14,7 @@ use crate::ask::Ask;
 use crate::channel::{Channel, within};
 use crate::handshake::{Live, Road, Way, open_session};
 use crate::inner::{Inner, Phase};
+use crate::lanes::Lanes;
 use crate::modern_http::{ModernHttp, code_of};
 use crate::params::{Prepared, for_legacy, for_modern};
 use crate::session::Session;
@@ -69,7 +70,16 @@ impl Inner {
     ) -> Result<Outcome, Trouble> {
         match &live.way {
             Way::ModernHttp(http) => self.call_modern_http(live, http, ctx, request, deadline).await,
-            Way::ModernChannel(channel) => call_modern_channel(live, channel, ctx, request, deadline).await,
+            Way::ModernChannel(channel) => {
+                if let Some(lane) = Lanes::here(self, live) {
+                    match call_modern_channel(live, &lane, ctx, request, deadline).await {
+                        // The lane ended before the call reached it.
+                        Err(Trouble::Ended { was_sent: false, .. }) => {}
+                        answered => return answered,
+                    }
+                }
+                call_modern_channel(live, channel, ctx, request, deadline).await
+            }
             Way::Legacy(_, road) => self.call_legacy(live, *road, ctx, request, deadline).await,
         }
     }

@@ -67,6 +67,11 @@ impl Channel {
         self.ended.borrow().clone()
     }
 
+    /// True when nothing can be sent any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.out.is_closed() || self.ended.borrow().is_some()
+    }
+
     /// Waits for its end.
     pub(crate) async fn wait_end(&self) -> Arc<Ended> {
         let mut ended = self.ended.clone();

@@ -16,6 +16,7 @@ use crate::answer::Answer;
 use crate::ask::Ask;
 use crate::channel::{Channel, within};
 use crate::http::Endpoint;
+use crate::lanes::Lanes;
 use crate::legacy_http::{self, LegacyHttp};
 use crate::modern_http::ModernHttp;
 use crate::params;
@@ -66,6 +67,20 @@ impl ServerFacts {
 pub(crate) struct Live {
     pub(crate) facts: ServerFacts,
     pub(crate) way: Way,
+    /// Further connections, where the way is a modern channel that can be had more than once.
+    pub(crate) lanes: Lanes,
+}
+
+impl Live {
+    fn new(facts: ServerFacts, way: Way) -> Self {
+        Self { facts, way, lanes: Lanes::default() }
+    }
+
+    /// Ends its byte streams. The first is handed back, to wait for.
+    pub(crate) fn stop(&self) -> Option<&Arc<Channel>> {
+        self.lanes.stop();
+        self.way.channel().inspect(|channel| channel.stop())
+    }
 }
 
 /// How a greeted server is talked to.
@@ -239,7 +254,7 @@ async fn connect_legacy(
     road: Road,
 ) -> Result<Live, Trouble> {
     let (session, facts) = open_session(settings, parts, signals, road, Abilities::ALL).await?;
-    Ok(Live { facts, way: Way::Legacy(session, road) })
+    Ok(Live::new(facts, Way::Legacy(session, road)))
 }
 
 /// Opens a session that declares exactly these abilities.
@@ -323,7 +338,7 @@ async fn connect_channel(
                 .unwrap_or_else(|| Trouble::BadAnswer(format!("it does not speak the modern era: {what}")))
         };
         match verdict(seen, false) {
-            Verdict::Modern(facts) => return Ok(Live { facts, way: Way::ModernChannel(channel) }),
+            Verdict::Modern(facts) => return Ok(Live::new(facts, Way::ModernChannel(channel))),
             Verdict::Again(other) if !is_last => revision = other,
             Verdict::Undecided(trouble) => return Err(trouble),
             _ if settings.era == EraChoice::Modern => return Err(refused("server/discover has no answer")),
@@ -332,7 +347,7 @@ async fn connect_channel(
         }
     }
     let (session, facts) = greet_channel(channel, settings, Abilities::ALL).await?;
-    Ok(Live { facts, way: Way::Legacy(session, Road::Channel) })
+    Ok(Live::new(facts, Way::Legacy(session, Road::Channel)))
 }
 
 async fn connect_http(
@@ -354,7 +369,7 @@ async fn connect_http(
             }
         }
         match greet_http(endpoint.clone(), settings, signals, Abilities::ALL).await {
-            Ok((session, facts)) => return Ok(Live { facts, way: Way::Legacy(session, Road::Http) }),
+            Ok((session, facts)) => return Ok(Live::new(facts, Way::Legacy(session, Road::Http))),
             // Modern after all: the question had been answered by something in between.
             Err(Trouble::Rpc { code, .. })
                 if code == RpcCode::UNSUPPORTED_VERSION.0 && settings.era == EraChoice::Auto && !is_last =>
@@ -369,7 +384,7 @@ async fn connect_http(
                     Err(_) => return Err(trouble),
                 };
                 let (session, facts) = greet_channel(channel, settings, Abilities::ALL).await?;
-                return Ok(Live { facts, way: Way::Legacy(session, Road::Channel) });
+                return Ok(Live::new(facts, Way::Legacy(session, Road::Channel)));
             }
             Err(trouble) => return Err(trouble),
         }
@@ -394,7 +409,7 @@ async fn discover_http(
             Err(trouble) => Seen::Trouble(trouble),
         };
         match verdict(seen, true) {
-            Verdict::Modern(facts) => return Ok(Some(Live { facts, way: Way::ModernHttp(http) })),
+            Verdict::Modern(facts) => return Ok(Some(Live::new(facts, Way::ModernHttp(http)))),
             Verdict::Again(other) if !is_last => revision = other,
             Verdict::Undecided(trouble) => return Err(trouble),
             Verdict::Again(_) | Verdict::Legacy | Verdict::LegacyAfresh => return Ok(None),

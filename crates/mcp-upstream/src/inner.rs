@@ -99,7 +99,7 @@ impl Inner {
         Arc::new(Self {
             settings,
             parts,
-            signals: Signals { events, nudges, said: Arc::default() },
+            signals: Signals { events, nudges, said: Arc::default(), is_lane: false },
             changes: watch::Sender::new(0),
             inventory: ArcSwap::default(),
             param_headers: ArcSwap::default(),

@@ -17,6 +17,7 @@ mod handshake;
 mod http;
 mod inner;
 mod inventory;
+mod lanes;
 mod legacy_http;
 mod listen;
 mod modern_http;

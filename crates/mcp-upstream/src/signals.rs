@@ -36,9 +36,16 @@ pub(crate) struct Signals {
     pub(crate) nudges: mpsc::Sender<Nudge>,
     /// The lists that the server said have changed since they were last read, a bit each.
     pub(crate) said: Arc<AtomicU8>,
+    /// What is for everyone comes on the first connection; further ones would say it again.
+    pub(crate) is_lane: bool,
 }
 
 impl Signals {
+    /// Those of a further connection to the same server.
+    pub(crate) fn of_a_lane(&self) -> Self {
+        Self { is_lane: true, ..self.clone() }
+    }
+
     /// The lists that the server said have changed; asked for once.
     pub(crate) fn take_said(&self) -> impl Iterator<Item = ListKind> + use<> {
         let said = self.said.swap(0, Ordering::AcqRel);
@@ -62,6 +69,9 @@ impl Signals {
 
     /// Handles a notification that belongs to no call. True when it was one of those.
     pub(crate) fn notification(&self, method: &str, params: Option<&[u8]>) -> bool {
+        if self.is_lane && method != "notifications/message" {
+            return true;
+        }
         let owned = || Bytes::copy_from_slice(params.unwrap_or(b"{}"));
         match method {
             "notifications/tools/list_changed" => self.list_changed(ListKind::Tools),

@@ -41,8 +41,7 @@ pub(crate) async fn supervise(inner: Arc<Inner>, mut nudges: mpsc::Receiver<Nudg
     }
     let live = inner.live.swap(None);
     inner.set_phase(Phase::Closed);
-    if let Some(channel) = live.as_ref().and_then(|live| live.way.channel()) {
-        channel.stop();
+    if let Some(channel) = live.as_ref().and_then(|live| live.stop()) {
         let _ = tokio::time::timeout(Duration::from_secs(2), channel.wait_end()).await;
     }
     inner.classes.clear();
@@ -170,10 +169,8 @@ fn fail(inner: &Inner, fault: &Fault) {
 /// Drops what byte streams and processes there are. A server over streamable HTTP stays callable meanwhile.
 fn let_go(inner: &Inner) {
     if inner.live.load().as_ref().is_some_and(|live| live.way.channel().is_some()) {
-        if let Some(live) = inner.live.swap(None)
-            && let Some(channel) = live.way.channel()
-        {
-            channel.stop();
+        if let Some(live) = inner.live.swap(None) {
+            live.stop();
         }
         inner.classes.clear();
     }
@@ -311,7 +308,9 @@ fn is_first_gone(live: &Live) -> bool {
 }
 
 fn is_busy(inner: &Inner, live: &Live) -> bool {
-    inner.classes.is_busy() || live.way.channel().is_some_and(|channel| channel.open.is_busy())
+    inner.classes.is_busy()
+        || live.lanes.is_busy()
+        || live.way.channel().is_some_and(|channel| channel.open.is_busy())
 }
 
 async fn end_of(live: &Live) -> Arc<Ended> {

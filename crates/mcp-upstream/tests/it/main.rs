@@ -10,6 +10,7 @@
 )]
 
 mod faults;
+mod lanes;
 mod legacy_http;
 mod lines;
 mod modern_http;

@@ -14,9 +14,10 @@ use crate::wiring::clients::Clients;
 use crate::wiring::house::{self, Purpose};
 use crate::wiring::http::{self, Faces, Places, Served};
 use crate::wiring::hub::{Hub, tell};
+use crate::wiring::lines::Listeners;
 use crate::wiring::tls::Certificates;
 use crate::wiring::watch::FileWatch;
-use crate::wiring::{lines, sockets, telemetry};
+use crate::wiring::{sockets, telemetry};
 
 /// Threads for what happens outside of requests: connectors, the file, the ledger.
 const CONTROL_THREADS: usize = 2;
@@ -66,9 +67,9 @@ async fn live(shared: &Shared, config: &Config, wanted: Wanted) -> Result<(), Qu
     let http_sockets = sockets::listen(config.hub.listen, workers)?;
     let address =
         http_sockets.first().and_then(|socket| socket.local_addr().ok()).unwrap_or(config.hub.listen);
-    let tcp = config.hub.mcp.tcp.map(|address| sockets::listen(address, 1)).transpose()?;
-    let tcp = tcp.and_then(|mut sockets| sockets.pop());
-    let tcp_address = tcp.as_ref().and_then(|socket| socket.local_addr().ok());
+    let tcp = config.hub.mcp.tcp.map(|address| sockets::listen(address, workers)).transpose()?;
+    let tcp = tcp.unwrap_or_default();
+    let tcp_address = tcp.first().and_then(|socket| socket.local_addr().ok());
     let unix = config.hub.mcp.unix.as_deref().map(sockets::listen_unix).transpose()?;
 
     let hub = Hub::new(house, config, wanted).await?;
@@ -85,16 +86,8 @@ async fn live(shared: &Shared, config: &Config, wanted: Wanted) -> Result<(), Qu
         phase: hub.phase.subscribe(),
     };
     hub.connect(config).await;
-    let threads = http::start(http_sockets, &served)?;
-    let cannot = |error: std::io::Error| Quit::failed(format!("a listener cannot be used: {error}"));
-    if let Some(socket) = tcp {
-        let listener = tokio::net::TcpListener::from_std(socket).map_err(cannot)?;
-        tokio::spawn(lines::serve_tcp(listener, served.clone()));
-    }
-    if let Some(socket) = unix {
-        let listener = tokio::net::UnixListener::from_std(socket).map_err(cannot)?;
-        tokio::spawn(lines::serve_unix(listener, served.clone()));
-    }
+    let lines = Listeners::spread(tcp, unix.as_ref(), workers)?;
+    let threads = http::start(http_sockets, lines, &served)?;
     // Made last: a start that fails must not leave a key behind that nobody has seen.
     let first_key = hub.house.first_key().await?;
     announce::announce(shared.json, config, &hub, &addresses, first_key.as_ref());

@@ -1,5 +1,5 @@
 //! The HTTP listeners: one thread, one runtime and one socket per core. A request stays on the core that
-//! accepted it. `/mcp` goes to the MCP door, everything else to the API.
+//! accepted it. The byte-stream doors' listeners live on the same threads. `/mcp` goes to the MCP door, everything else to the API.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use tower::ServiceExt;
 
 use super::clients::Clients;
+use super::lines::Listeners;
 use super::tls::Certificates;
 use crate::config::hub::Limits;
 use crate::say::Quit;
@@ -124,10 +125,13 @@ pub(crate) async fn reached(phase: &mut watch::Receiver<Phase>, wanted: Phase) {
 /// Starts one worker thread per socket. They end when `stopping` turns true and their connections are over.
 pub(crate) fn start(
     sockets: Vec<std::net::TcpListener>,
+    lines: Vec<Listeners>,
     served: &Served,
 ) -> Result<Vec<JoinHandle<()>>, Quit> {
     let mut threads = Vec::with_capacity(sockets.len());
+    let mut lines = lines.into_iter();
     for (index, socket) in sockets.into_iter().enumerate() {
+        let lines = lines.next().unwrap_or_default();
         let served = served.clone();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -135,14 +139,14 @@ pub(crate) fn start(
             .map_err(|error| Quit::failed(format!("no runtime for a worker: {error}")))?;
         let thread = std::thread::Builder::new()
             .name(format!("worker-{index}"))
-            .spawn(move || runtime.block_on(work(socket, served)))
+            .spawn(move || runtime.block_on(work(socket, lines, served)))
             .map_err(|error| Quit::failed(format!("no thread for a worker: {error}")))?;
         threads.push(thread);
     }
     Ok(threads)
 }
 
-async fn work(socket: std::net::TcpListener, served: Served) {
+async fn work(socket: std::net::TcpListener, lines: Listeners, served: Served) {
     let listener = match TcpListener::from_std(socket) {
         Ok(listener) => listener,
         Err(error) => {
@@ -152,6 +156,7 @@ async fn work(socket: std::net::TcpListener, served: Served) {
     };
     let mut phase = served.phase.clone();
     let own = Places::default();
+    lines.serve(&served, &own);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
