@@ -16,10 +16,13 @@ use crate::session::lock;
 /// Longest time between two looks, should a key run out while the machine's clock is set.
 const LOOK_MAX: Duration = Duration::from_secs(60);
 
+/// Whose it is, and what ends it.
+type Open = (Arc<Caller>, Weak<Outbox>);
+
 /// The conversations that are open.
 #[derive(Default)]
 pub(crate) struct OpenStreams {
-    open: Mutex<AHashMap<u64, (Arc<Caller>, Weak<Outbox>)>>,
+    open: Mutex<AHashMap<u64, Open>>,
     next: AtomicU64,
 }
 

@@ -51,10 +51,13 @@ pub(crate) struct TaskRef {
     pub(crate) is_kept: bool,
 }
 
+/// Connection, the upstream's own task id, and whose.
+type Fetched = (Key, Arc<str>, Arc<str>);
+
 /// What this node holds of tasks.
 #[derive(Default)]
 pub(crate) struct Tasks {
-    fetched: Mutex<AHashMap<(Key, Arc<str>, Arc<str>), Arc<Fetch>>>,
+    fetched: Mutex<AHashMap<Fetched, Arc<Fetch>>>,
     kept: Mutex<AHashMap<String, Kept>>,
 }
 

@@ -50,11 +50,13 @@ const VIEWS_MAX: usize = 512;
 #[derive(Default)]
 pub(crate) struct Views(Mutex<Held>);
 
+type Seen = (Arc<Access>, Arc<View>);
+
 #[derive(Default)]
 struct Held {
     generation: u64,
     /// The access is held beside its view, so that its address cannot come to mean another one.
-    views: AHashMap<(Endpoint, usize, Era), (Arc<Access>, Arc<View>)>,
+    views: AHashMap<(Endpoint, usize, Era), Seen>,
 }
 
 impl Views {

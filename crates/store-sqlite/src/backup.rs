@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use model::{Clock, Timestamp};
 use rusqlite::{Connection, OpenFlags};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use store::StoreError;
 
 use crate::copy::{copy_whole, make_private_folder, sync_folder_of, with_suffix};
@@ -171,15 +172,15 @@ fn percent_encoded(path: &Path) -> String {
 
 fn digest(path: &Path) -> std::io::Result<(u64, String)> {
     let mut file = File::open(path)?;
-    let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
+    let mut sha256 = Sha256::new();
     let (mut buffer, mut length) = (vec![0; 64 * 1024], 0_u64);
     loop {
         let count = file.read(&mut buffer)?;
         let Some(chunk) = buffer.get(..count).filter(|chunk| !chunk.is_empty()) else { break };
-        context.update(chunk);
+        sha256.update(chunk);
         length += u64::try_from(count).unwrap_or(0);
     }
-    let hex = context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = sha256.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     Ok((length, hex))
 }
 

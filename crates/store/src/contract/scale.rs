@@ -38,7 +38,7 @@ struct Run {
 // === impl Scale ===
 
 impl Scale {
-    /// From `TRUNKLINE_SCALE_CONNECTIONS` and `TRUNKLINE_SCALE_LOGS`, or 100 000 and 1 000 000.
+    /// From `TRUNKLINE_SCALE_CONNECTIONS` and `TRUNKLINE_SCALE_LOGS`, or a store that is small enough for every run.
     #[must_use]
     pub fn from_env() -> Self {
         let number = |name, default| match std::env::var(name) {
@@ -46,8 +46,8 @@ impl Scale {
             Err(_) => default,
         };
         Self {
-            connections: number("TRUNKLINE_SCALE_CONNECTIONS", 100_000),
-            logs: number("TRUNKLINE_SCALE_LOGS", 1_000_000),
+            connections: number("TRUNKLINE_SCALE_CONNECTIONS", 1_000),
+            logs: number("TRUNKLINE_SCALE_LOGS", 5_000),
         }
     }
 }
