@@ -1,6 +1,7 @@
 //! Backups: made beside a hub that writes, checked to the byte, restored whole or not at all.
 #![allow(clippy::unwrap_used, reason = "test code")]
 
+use sha2::Digest as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -138,8 +139,8 @@ async fn a_copy_with_a_right_digest_and_damage_inside_is_found_too() {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    let digest = sha2::Sha256::digest(bytes);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[tokio::test]
