@@ -238,7 +238,7 @@ pub(crate) enum ConnectionVerb {
         name: Option<String>,
         /// Pin another version of its integration
         #[arg(long, value_name = "VERSION")]
-        version: Option<String>,
+        pin: Option<String>,
     },
     /// Remove one, with its credentials, log and metrics
     Remove {

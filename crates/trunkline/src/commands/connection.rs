@@ -49,9 +49,9 @@ pub(crate) fn run(shared: &Shared, verb: &ConnectionVerb) -> Result<(), Quit> {
             }
             show(&made, format!("made {key}; `trunkline connection connect {key}` tests and uses it"));
         }
-        ConnectionVerb::Change { connection, content, name, version } => {
+        ConnectionVerb::Change { connection, content, name, pin } => {
             let mut body = of_content(content)?;
-            for (field, value) in [("name", name), ("version", version)] {
+            for (field, value) in [("name", name), ("version", pin)] {
                 if let Some(value) = value {
                     body.insert(field.to_owned(), value.as_str().into());
                 }

@@ -16,6 +16,8 @@ use super::{Changes, Connections, Shelf};
 use crate::config::hub::Limits;
 use crate::config::{Config, parse};
 
+const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+
 fn config(text: &str) -> Config {
     parse(Some(Path::new("trunkline.yaml")), text, &|_| None)
 }
@@ -39,7 +41,7 @@ fn connections() -> Arc<Connections> {
     };
     let workspace = WorkspaceId::new(&SystemClock::new(), &SystemEntropy);
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
-    let wrapping = MasterKey::parse(&"0123456789abcdef".repeat(4), "test").unwrap().wrapping_key();
+    let wrapping = MasterKey::parse(KEY, "test").unwrap().wrapping_key();
     let credentials = Credentials::new(
         Arc::clone(&store),
         wrapping,
