@@ -47,6 +47,15 @@ read -r url TRUNKLINE_KEY < <(head -n1 "$scene/ready" |
 export TRUNKLINE_KEY
 
 # The key that the run itself uses must outlive it.
+put() {
+  curl --fail --silent --show-error --output /dev/null -X "$1" "$url/api/v1/$2" \
+    -H "Authorization: Bearer $TRUNKLINE_KEY" -H 'Content-Type: application/json' --data "$3"
+}
+put PUT integrations/any-server '{"name": "Any", "type": "mcp", "category": "other", "config_schema":
+  {"type": "object", "properties": {"protocol": {"enum": ["http"]}, "url": {"type": "string"}}}}'
+put POST connections '{"integration": "any-server", "name": "stored", "connection_config":
+  {"protocol": "http", "url": "http://127.0.0.1:1/mcp"}}'
+
 failed=""
 (cd "$scene" && "$schemathesis" --config-file "$TRUNKLINE_ROOT/tests/tools/schemathesis/schemathesis.toml" \
   run "$url/openapi.json" --exclude-path-regex '^/call/fixture/' --no-color) || failed=yes

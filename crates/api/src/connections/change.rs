@@ -52,7 +52,7 @@ pub(crate) struct ConnectionPatch {
     tag = "connections",
     params(
         ("connection" = String, Path, description = "Its key or id."),
-        ("If-Match" = Option<String>, Header, description = "The `ETag` that you read.")),
+        ("If-Match" = Option<String>, Header, pattern = r#"^(\*|"[0-9]{1,19}")$"#, description = "The `ETag` that you read.")),
     request_body = ConnectionPatch,
     responses((status = OK, description = "As it is now", body = ConnectionView,
         headers(("ETag" = String, description = "Its revision.")))))]
