@@ -49,6 +49,11 @@ fn make() -> Result<Management, serde_json::Error> {
             if let Some(schema) = operation.pointer_mut("/requestBody/content/application~1json/schema") {
                 take_null_out(schema);
             }
+            // Nor is a parameter.
+            let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
+            for schema in parameters.into_iter().flatten().filter_map(|one| one.get_mut("schema")) {
+                take_null_out(schema);
+            }
             if let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) {
                 responses.insert("default".to_owned(), json!({ "$ref": "#/components/responses/Problem" }));
             }
@@ -88,9 +93,9 @@ fn make() -> Result<Management, serde_json::Error> {
 /// Of `T or null` leaves `T`.
 fn take_null_out(schema: &mut Value) {
     let is_null = |one: &Value| one == "null" || one.get("type").is_some_and(|kind| kind == "null");
-    if let Some(one_of) = schema.get_mut("oneOf").and_then(Value::as_array_mut) {
-        one_of.retain(|one| !is_null(one));
-    } else if let Some(types) = schema.get_mut("type").and_then(Value::as_array_mut) {
-        types.retain(|one| !is_null(one));
+    for choices in ["oneOf", "type"] {
+        if let Some(choices) = schema.get_mut(choices).and_then(Value::as_array_mut) {
+            choices.retain(|one| !is_null(one));
+        }
     }
 }
