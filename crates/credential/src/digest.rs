@@ -1,4 +1,4 @@
-//! How API keys are remembered: as a keyed digest that is worthless without the master key.
+//! Digests: how API keys are remembered (keyed, worthless without the master key), and SHA-256 of files.
 
 use aws_lc_rs::{constant_time, hmac};
 
@@ -36,6 +36,21 @@ impl std::fmt::Debug for KeyDigester {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("KeyDigester(****)")
     }
+}
+
+/// SHA-256 of everything that `source` gives.
+///
+/// # Errors
+/// Those of reading.
+pub fn sha256_of(source: &mut dyn std::io::Read) -> std::io::Result<[u8; 32]> {
+    let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let count = source.read(&mut buffer)?;
+        let Some(chunk) = buffer.get(..count).filter(|chunk| !chunk.is_empty()) else { break };
+        context.update(chunk);
+    }
+    context.finish().as_ref().try_into().map_err(std::io::Error::other)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ mod master;
 mod reference;
 mod seal;
 
-pub use digest::{KeyDigester, same};
+pub use digest::{KeyDigester, same, sha256_of};
 pub use entropy::SystemEntropy;
 pub use master::{KEY_FILE, MasterKey, MasterKeyError, MasterKeyOrigin, MasterKeySources, RunCommand};
 pub use reference::{ReferenceError, has_reference, resolve_reference};

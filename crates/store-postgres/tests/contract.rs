@@ -141,7 +141,6 @@ async fn a_server_that_is_not_there_is_the_operators_to_mend_and_the_password_st
 }
 
 #[tokio::test]
-#[ignore = "minutes, and a measurement: it says how long, not whether"]
 async fn a_full_store_is_measured_on_this_machine() {
     let (store, _schema) = empty().await;
     store::contract::scale::measure(Arc::clone(&store), store::contract::scale::Scale::from_env()).await;

@@ -27,6 +27,9 @@ const FORMAT: u32 = 1;
 /// The largest manifest that is read, in bytes.
 const MANIFEST_LEN_MAX: u64 = 64 * 1024;
 
+/// SHA-256 of what is read, handed in: ciphers and hashes are in `credential`, which this room does not know.
+pub type Sha256 = fn(&mut dyn Read) -> std::io::Result<[u8; 32]>;
+
 /// What a backup says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -50,7 +53,12 @@ pub struct Manifest {
 /// # Errors
 /// [`StoreError`]: [`StoreError::InTheWay`], a database that is not ours or is spoilt, a disk that does not
 /// let us. What was begun is taken away again.
-pub fn make(database: &Path, folder: &Path, clock: &dyn Clock) -> Result<Manifest, StoreError> {
+pub fn make(
+    database: &Path,
+    folder: &Path,
+    clock: &dyn Clock,
+    sha256_of: Sha256,
+) -> Result<Manifest, StoreError> {
     const DOING: &str = "make a backup";
     let failed = |error: std::io::Error| StoreError::unavailable(DOING, error);
     let db = open::look(database)?;
@@ -62,7 +70,7 @@ pub fn make(database: &Path, folder: &Path, clock: &dyn Clock) -> Result<Manifes
     let made = (|| {
         copy_whole(&db, &copy, DOING)?;
         let schema_version = inspect(&copy)?;
-        let (bytes, sha256) = digest(&copy).map_err(failed)?;
+        let (bytes, sha256) = digest(&copy, sha256_of).map_err(failed)?;
         let manifest = Manifest {
             format: FORMAT,
             made_at: clock.now(),
@@ -89,7 +97,7 @@ pub fn make(database: &Path, folder: &Path, clock: &dyn Clock) -> Result<Manifes
 /// # Errors
 /// [`StoreError::BadBackup`], [`StoreError::NewerSchema`], [`StoreError::ChangedMigration`],
 /// [`StoreError::Unavailable`].
-pub fn check(folder: &Path) -> Result<Manifest, StoreError> {
+pub fn check(folder: &Path, sha256_of: Sha256) -> Result<Manifest, StoreError> {
     let path = folder.join(MANIFEST);
     let bad = |path: &Path, why| StoreError::BadBackup { path: path.to_owned(), why };
     let manifest = read_manifest(&path)?;
@@ -97,7 +105,8 @@ pub fn check(folder: &Path) -> Result<Manifest, StoreError> {
         return Err(bad(&path, "is not a manifest that this version knows"));
     }
     let copy = folder.join(COPY);
-    let (bytes, sha256) = digest(&copy).map_err(|e| StoreError::unavailable("read the backup", e))?;
+    let (bytes, sha256) =
+        digest(&copy, sha256_of).map_err(|e| StoreError::unavailable("read the backup", e))?;
     if (bytes, &sha256) != (manifest.bytes, &manifest.sha256) {
         return Err(bad(&copy, "is not as the manifest says: it was altered or cut short"));
     }
@@ -112,9 +121,9 @@ pub fn check(folder: &Path) -> Result<Manifest, StoreError> {
 ///
 /// # Errors
 /// As [`check`], and [`StoreError::InTheWay`].
-pub fn restore(folder: &Path, database: &Path) -> Result<Manifest, StoreError> {
+pub fn restore(folder: &Path, database: &Path, sha256_of: Sha256) -> Result<Manifest, StoreError> {
     let failed = |error: std::io::Error| StoreError::unavailable("restore the backup", error);
-    let manifest = check(folder)?;
+    let manifest = check(folder, sha256_of)?;
     // A log that is left would be taken for this database's.
     for path in [database.to_owned(), with_suffix(database, "-wal"), with_suffix(database, "-shm")] {
         if path.exists() {
@@ -124,7 +133,7 @@ pub fn restore(folder: &Path, database: &Path) -> Result<Manifest, StoreError> {
     let beside = with_suffix(database, ".restoring");
     copy_file(&folder.join(COPY), &beside).map_err(failed)?;
     // What was checked is what is put there, also when somebody writes to the backup meanwhile.
-    let (_, sha256) = digest(&beside).map_err(failed)?;
+    let (_, sha256) = digest(&beside, sha256_of).map_err(failed)?;
     if sha256 != manifest.sha256 {
         std::fs::remove_file(&beside).map_err(failed)?;
         return Err(StoreError::BadBackup { path: folder.join(COPY), why: "changed while it was read" });
@@ -169,18 +178,11 @@ fn percent_encoded(path: &Path) -> String {
     text
 }
 
-fn digest(path: &Path) -> std::io::Result<(u64, String)> {
+fn digest(path: &Path, sha256: Sha256) -> std::io::Result<(u64, String)> {
     let mut file = File::open(path)?;
-    let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
-    let (mut buffer, mut length) = (vec![0; 64 * 1024], 0_u64);
-    loop {
-        let count = file.read(&mut buffer)?;
-        let Some(chunk) = buffer.get(..count).filter(|chunk| !chunk.is_empty()) else { break };
-        context.update(chunk);
-        length += u64::try_from(count).unwrap_or(0);
-    }
-    let hex = context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok((length, hex))
+    let digest = sha256(&mut file)?;
+    let hex = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok((file.metadata()?.len(), hex))
 }
 
 fn create_new(path: &Path) -> std::io::Result<File> {

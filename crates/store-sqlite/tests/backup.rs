@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use credential::sha256_of;
 use model::id::{UserId, WorkspaceId};
 use model::{Key, ManualClock, Owner, SeededEntropy, Timestamp};
 use store::{Fact, FactKind, Facts, NewOwner, Owners, Store, StoreError};
@@ -46,7 +47,7 @@ async fn put(store: &SqliteStore, owner: Owner, byte: u8) {
 
 fn make(folder: &TempDir) -> PathBuf {
     let to = folder.path().join("backup");
-    let manifest = backup::make(&folder.path().join("hub.db"), &to, &clock()).unwrap();
+    let manifest = backup::make(&folder.path().join("hub.db"), &to, &clock(), sha256_of).unwrap();
     assert_eq!((manifest.made_at, manifest.schema_version), (NOW, 2));
     to
 }
@@ -67,14 +68,14 @@ async fn a_backup_is_one_moment_of_a_hub_that_goes_on_writing() {
     let (to, folder) = made.await.unwrap();
     writer.await.unwrap();
     store.close().await;
-    backup::check(&to).unwrap();
+    backup::check(&to, sha256_of).unwrap();
     for name in ["hub.db", "manifest.json"] {
         assert_eq!(to.join(name).metadata().unwrap().permissions().mode() & 0o777, 0o600);
     }
     assert_eq!(std::fs::read_dir(&to).unwrap().count(), 2, "nothing else, a key least of all");
 
     let place = folder.path().join("again.db");
-    backup::restore(&to, &place).unwrap();
+    backup::restore(&to, &place, sha256_of).unwrap();
     let again = open(&place).await;
     let fact = again.find_fact(owner.workspace, &files(), FactKind::Catalogue).await.unwrap().unwrap();
     assert_eq!(fact.bytes.len(), 100_000);
@@ -92,7 +93,7 @@ async fn what_was_altered_or_cut_short_is_found_and_nothing_is_restored() {
     let (good, said) = (std::fs::read(&copy).unwrap(), std::fs::read_to_string(&manifest).unwrap());
     let place = folder.path().join("again.db");
     let refused = |why: &str| {
-        for result in [backup::check(&to), backup::restore(&to, &place)] {
+        for result in [backup::check(&to, sha256_of), backup::restore(&to, &place, sha256_of)] {
             let error = result.unwrap_err();
             assert!(matches!(error, StoreError::BadBackup { .. }), "{error:?}");
             assert!(error.to_string().contains(why), "{error}");
@@ -107,7 +108,7 @@ async fn what_was_altered_or_cut_short_is_found_and_nothing_is_restored() {
     std::fs::write(&copy, &good[..middle]).unwrap();
     refused("altered or cut short");
     std::fs::write(&copy, &good).unwrap();
-    backup::check(&to).unwrap();
+    backup::check(&to, sha256_of).unwrap();
     std::fs::write(&manifest, said.replace("\"schema_version\": 2", "\"schema_version\": 1")).unwrap();
     refused("another schema version");
     std::fs::write(&manifest, "{").unwrap();
@@ -133,13 +134,12 @@ async fn a_copy_with_a_right_digest_and_damage_inside_is_found_too() {
     manifest.bytes = copy.metadata().unwrap().len();
     manifest.sha256 = sha256(&std::fs::read(&copy).unwrap());
     std::fs::write(to.join("manifest.json"), serde_json::to_vec(&manifest).unwrap()).unwrap();
-    let error = backup::check(&to).unwrap_err();
+    let error = backup::check(&to, sha256_of).unwrap_err();
     assert!(error.to_string().contains("does not hold together"), "{error}");
 }
 
-fn sha256(bytes: &[u8]) -> String {
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+fn sha256(mut bytes: &[u8]) -> String {
+    sha256_of(&mut bytes).unwrap().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[tokio::test]
@@ -149,8 +149,8 @@ async fn nothing_is_ever_overwritten() {
     let database = folder.path().join("hub.db");
     let before = std::fs::read(to.join("manifest.json")).unwrap();
     for (result, path) in [
-        (backup::make(&database, &to, &clock()), to.clone()),
-        (backup::restore(&to, &database), database.clone()),
+        (backup::make(&database, &to, &clock(), sha256_of), to.clone()),
+        (backup::restore(&to, &database, sha256_of), database.clone()),
     ] {
         assert!(matches!(result, Err(StoreError::InTheWay { path: p }) if p == path));
     }
@@ -159,7 +159,7 @@ async fn nothing_is_ever_overwritten() {
     // A log without its database is in the way as well: it would be taken for the restored one's.
     let place = folder.path().join("again.db");
     std::fs::write(folder.path().join("again.db-wal"), "left over").unwrap();
-    assert!(matches!(backup::restore(&to, &place), Err(StoreError::InTheWay { .. })));
+    assert!(matches!(backup::restore(&to, &place, sha256_of), Err(StoreError::InTheWay { .. })));
     assert!(!place.exists());
 }
 
@@ -168,9 +168,9 @@ async fn what_is_no_database_of_ours_is_not_backed_up() {
     let folder = tempfile::tempdir().unwrap();
     let (text, to) = (folder.path().join("text.db"), folder.path().join("to"));
     std::fs::write(&text, "not a database, but a text of some length ".repeat(40)).unwrap();
-    let not_ours = backup::make(&text, &to, &clock());
+    let not_ours = backup::make(&text, &to, &clock(), sha256_of);
     assert!(matches!(not_ours, Err(StoreError::NotOurs { .. })), "{not_ours:?}");
-    let absent = backup::make(&folder.path().join("absent.db"), &to, &clock()).unwrap_err();
+    let absent = backup::make(&folder.path().join("absent.db"), &to, &clock(), sha256_of).unwrap_err();
     assert!(absent.fault().detail.contains("No such file"), "{absent:?}");
     assert!(!to.exists() && !folder.path().join("absent.db").exists());
 }

@@ -1,4 +1,6 @@
-//! A full store, measured. Run with `cargo nextest run -p store-sqlite --test scale --run-ignored only --no-capture`.
+//! A store, measured: small in every test run, so that the measuring works; a full one with
+//! `TRUNKLINE_SCALE_CONNECTIONS=100000 TRUNKLINE_SCALE_LOGS=1000000` and
+//! `cargo nextest run -p store-sqlite --test scale --no-capture`.
 #![allow(clippy::unwrap_used, reason = "test code")]
 
 use std::sync::Arc;
@@ -9,7 +11,6 @@ use store::contract::scale::{Scale, measure};
 use store_sqlite::SqliteStore;
 
 #[tokio::test]
-#[ignore = "minutes, and a measurement: it says how long, not whether"]
 async fn a_full_store_is_measured_on_this_machine() {
     let folder = tempfile::tempdir().unwrap();
     let clock = Arc::new(ManualClock::at(Timestamp(1_790_000_000_000)));
