@@ -41,11 +41,12 @@ pub trait Directory: Send + Sync + 'static {
     /// Which places there are.
     fn check_field(&self, row: &ConnectionRow, field: &str) -> Result<(), Fault>;
 
-    /// Connects with a stored connection once, reads what it offers, and lets go of it.
+    /// Connects with a stored connection once, reads what it offers, and lets go of it: how many tools it
+    /// offers.
     ///
     /// # Errors
     /// Which layer failed, and what to do.
-    async fn try_out(&self, row: &ConnectionRow) -> Result<(), Fault>;
+    async fn try_out(&self, row: &ConnectionRow) -> Result<usize, Fault>;
 
     /// Brings what runs on this node in step with the store, so that the next call finds it so.
     async fn settle(&self);

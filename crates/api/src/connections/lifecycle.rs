@@ -140,7 +140,7 @@ async fn run(app: &App, caller: &Caller, row: ConnectionRow, moves: bool) -> Res
     let started_us = app.parts.clock.monotonic_us();
     let tried = app.parts.directory.try_out(&row).await;
     let duration_ms = app.parts.clock.monotonic_us().saturating_sub(started_us) / 1000;
-    let fault = tried.err();
+    let (tool_count, fault) = tried.map_or_else(|fault| (0, Some(fault)), |count| (count, None));
     let mut commands = Vec::new();
     if moves {
         let to = if fault.is_none() { ConnectionStatus::Connected } else { ConnectionStatus::Error };
@@ -173,7 +173,10 @@ async fn run(app: &App, caller: &Caller, row: ConnectionRow, moves: bool) -> Res
     app.parts.directory.settle().await;
     let row = stored(app, caller, &row.id.to_string()).await?;
     let problem = fault.map(|fault| Problem::from(fault).to_value());
-    Ok(TestView { is_ok: problem.is_none(), duration_ms, problem, connection: view_of(app, row).await? })
+    let mut connection = view_of(app, row).await?;
+    // What has just been mounted is still reading its lists; the test has read them.
+    connection.tool_count = connection.tool_count.max(tool_count);
+    Ok(TestView { is_ok: problem.is_none(), duration_ms, problem, connection })
 }
 
 async fn test_of_file(app: &App, named: &str) -> Result<Json<TestView>, Problem> {

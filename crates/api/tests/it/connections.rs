@@ -88,6 +88,7 @@ async fn a_connection_is_used_only_once_a_test_has_passed() {
     let settled = hub.directory.settled.load(Ordering::SeqCst);
     let connected = hub.post("/api/v1/connections/my-notes/connect", "").await;
     assert_eq!(connected.json["connection"]["status"], "connected");
+    assert_eq!(connected.json["connection"]["tool_count"], 7);
     assert_eq!(connected.json["connection"]["last_error"], Value::Null);
     assert_eq!(connected.json["connection"]["connected_at"], json!(NOW));
     assert!(hub.directory.settled.load(Ordering::SeqCst) > settled, "what runs was brought in step");

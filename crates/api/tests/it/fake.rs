@@ -212,10 +212,10 @@ impl Directory for FakeDirectory {
         field.starts_with("auth.").then_some(()).ok_or_else(fault)
     }
 
-    async fn try_out(&self, row: &ConnectionRow) -> Result<(), Fault> {
+    async fn try_out(&self, row: &ConnectionRow) -> Result<usize, Fault> {
         self.tried.lock().unwrap().push(row.key.to_string());
         match self.trouble.lock().unwrap().clone() {
-            None => Ok(()),
+            None => Ok(7),
             Some(fault) => Err(fault),
         }
     }

@@ -95,7 +95,7 @@ impl api::Directory for Connections {
             .with_hint("for an MCP server: auth.credentials.NAME, headers.NAME or env.NAME"))
     }
 
-    async fn try_out(&self, row: &ConnectionRow) -> Result<(), Fault> {
+    async fn try_out(&self, row: &ConnectionRow) -> Result<usize, Fault> {
         let secrets = self.stored.credentials().open(row).await?;
         let entry = entry_of(row, &secrets);
         let mcp = usable(&entry)?;
@@ -106,12 +106,12 @@ impl api::Directory for Connections {
             live.map(|live| Arc::clone(&live.connector))
         };
         if let Some(running) = running {
-            return running.refresh().await;
+            return running.refresh().await.map(|()| running.inventory().tools.len());
         }
         let (settings, parts) = (self.settings_of(&row.key, mcp), self.parts.clone());
         let trial = self.control.spawn(async move {
             let upstream = McpUpstream::start(settings, parts);
-            let tried = upstream.refresh().await;
+            let tried = upstream.refresh().await.map(|()| upstream.inventory().tools.len());
             upstream.close().await;
             tried
         });
