@@ -36,6 +36,14 @@ impl Entry {
             (None, true) => Err(Problems(vec![Problem::new("", "cannot be read", "")])),
         }
     }
+
+    /// Reads a manifest that was read before, and stored without its icon.
+    ///
+    /// # Errors
+    /// As [`Entry::read`].
+    pub fn read_stored(slug: &str, manifest: &str) -> Result<Self, Problems> {
+        Self::read(slug, "", manifest, "<svg/>")
+    }
 }
 
 fn read(folder: &str, manifest: &str, icon: &str, reading: &mut Reading) -> Option<Entry> {
