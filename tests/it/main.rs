@@ -10,6 +10,7 @@
 
 mod access;
 mod bridge;
+mod catalogue;
 mod clients;
 mod connections;
 mod doors;

@@ -120,6 +120,9 @@ pub(crate) enum Verb {
     /// Connections
     #[command(subcommand)]
     Connection(ConnectionVerb),
+    /// What can be connected: the manifests of this binary and of the folders of `catalog:`
+    #[command(subcommand)]
+    Catalog(CatalogVerb),
     /// Toolsets: chosen tools, each set an MCP endpoint of its own
     #[command(subcommand)]
     Toolset(ToolsetVerb),
@@ -199,6 +202,32 @@ pub(crate) enum KeyVerb {
     Revoke {
         /// Its id, key_...
         id: String,
+    },
+}
+
+/// `catalog ...`
+#[derive(Debug, Subcommand)]
+pub(crate) enum CatalogVerb {
+    /// List the entries
+    List,
+    /// Everything about one
+    Show {
+        /// Its slug
+        slug: String,
+    },
+    /// Check entries: what they say, their icon, and that their templates fill in
+    Verify {
+        /// Its slug (default: all)
+        slug: Option<String>,
+        /// With --run: settings over those of the examples, as key=value; a value that is JSON is taken as JSON
+        #[arg(value_name = "KEY=VALUE", requires = "slug")]
+        pairs: Vec<String>,
+        /// Really start it, with its example settings, and count its tools
+        #[arg(long)]
+        run: bool,
+        /// Seconds that each may take with --run
+        #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=600))]
+        timeout: u64,
     },
 }
 
@@ -388,6 +417,8 @@ mod tests {
             "trunkline connection test files",
             "trunkline calls --tail --search x",
             "trunkline config default",
+            "trunkline catalog list --json",
+            "trunkline catalog verify git --run repository=/r",
             "trunkline export config",
             "trunkline explain TL-1402",
         ] {

@@ -3,6 +3,7 @@
 mod backup;
 mod call;
 mod calls;
+mod catalog;
 mod check;
 mod client;
 mod config;
@@ -54,6 +55,7 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Quit> {
         Verb::Restore { folder, check } => backup::restore(shared, folder, *check),
         Verb::Doctor => doctor::run(shared),
         Verb::Key(verb) => key::run(shared, verb),
+        Verb::Catalog(verb) => catalog::run(shared, verb),
         Verb::Connection(verb) => connection::run(shared, verb),
         Verb::Toolset(verb) => toolset::run(shared, verb),
         Verb::Calls { tail, search, limit } => calls::run(shared, *tail, search.as_deref(), *limit),

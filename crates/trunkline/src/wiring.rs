@@ -2,6 +2,7 @@
 //!
 //! Start reading at [`hub::Hub`]; `commands/serve.rs` is the story of a start.
 
+pub(crate) mod catalogue;
 pub(crate) mod clients;
 pub(crate) mod connections;
 pub(crate) mod facts;
@@ -9,6 +10,7 @@ pub(crate) mod house;
 pub(crate) mod http;
 pub(crate) mod hub;
 pub(crate) mod lines;
+pub(crate) mod manifests;
 pub(crate) mod secret_command;
 pub(crate) mod sockets;
 pub(crate) mod telemetry;

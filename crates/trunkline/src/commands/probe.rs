@@ -37,10 +37,11 @@ struct Attempt {
     outcome: Result<Spoken, Fault>,
 }
 
-struct Spoken {
+pub(super) struct Spoken {
     protocol_version: Option<String>,
     server: Option<String>,
-    inventory: Arc<Inventory>,
+    /// What it offers.
+    pub(super) inventory: Arc<Inventory>,
 }
 
 /// Tries everything that fits; exits with 1 when nothing works.
@@ -51,15 +52,7 @@ pub(crate) fn run(shared: &Shared, wanted: &Wanted<'_>) -> Result<(), Quit> {
     telemetry::start(&Log { level: "off".to_owned(), is_json: false });
     let runtime = control_runtime()?;
     let attempts = runtime.block_on(async {
-        let guard = process::Guard::start(Path::new("/proc/self/exe"), GUARD_ARG)
-            .map_err(|error| Quit::failed(format!("the guard of child processes does not start: {error}")))?;
-        let parts = Parts {
-            clock: Arc::new(SystemClock::new()),
-            entropy: Arc::new(SystemEntropy),
-            client: outbound::Client::new(),
-            guard: Arc::new(guard),
-            facts: None,
-        };
+        let parts = parts()?;
         let mut attempts = Vec::new();
         for transport in transports {
             for era in [EraChoice::Modern, EraChoice::Legacy] {
@@ -75,6 +68,19 @@ pub(crate) fn run(shared: &Shared, wanted: &Wanted<'_>) -> Result<(), Quit> {
     });
     runtime.shutdown_background();
     report(shared.json, &attempts?)
+}
+
+/// What a connector needs of the machine.
+pub(super) fn parts() -> Result<Parts, Quit> {
+    let guard = process::Guard::start(Path::new("/proc/self/exe"), GUARD_ARG)
+        .map_err(|error| Quit::failed(format!("the guard of child processes does not start: {error}")))?;
+    Ok(Parts {
+        clock: Arc::new(SystemClock::new()),
+        entropy: Arc::new(SystemEntropy),
+        client: outbound::Client::new(),
+        guard: Arc::new(guard),
+        facts: None,
+    })
 }
 
 async fn attempt(
@@ -101,6 +107,11 @@ async fn attempt(
         egress_private: true,
         idle_stop_ms: None,
     };
+    speak(settings, timeout_s, parts).await
+}
+
+/// Connects, reads what is offered, and lets go.
+pub(super) async fn speak(settings: Settings, timeout_s: u64, parts: &Parts) -> Result<Spoken, Fault> {
     let upstream = McpUpstream::start(settings, parts.clone());
     let refreshed = tokio::time::timeout(Duration::from_secs(timeout_s), upstream.refresh()).await;
     let outcome = match refreshed {

@@ -10,13 +10,14 @@ use crate::cli::Shared;
 use crate::commands::{configuration, env};
 use crate::config::{Config, Wanted, data_folder};
 use crate::say::{Quit, note};
+use crate::wiring::catalogue::folders;
 use crate::wiring::clients::Clients;
 use crate::wiring::house::{self, Purpose};
 use crate::wiring::http::{self, Faces, Places, Served};
 use crate::wiring::hub::{Hub, tell};
 use crate::wiring::lines::Listeners;
 use crate::wiring::tls::Certificates;
-use crate::wiring::watch::FileWatch;
+use crate::wiring::watch::{FileWatch, FolderWatch};
 use crate::wiring::{sockets, telemetry};
 
 /// Threads for what happens outside of requests: connectors, the file, the ledger.
@@ -115,6 +116,9 @@ async fn attend(hub: &Hub, config: &Config, certificates: Option<&Certificates>,
             None
         }
     });
+    let mut catalogue = FolderWatch::start(folders(config).0);
+    // What changed between the start and the watch.
+    hub.reread_catalogue(config).await;
     let Signals { terminate, interrupt, reload } = signals;
     loop {
         let changed = async {
@@ -125,11 +129,13 @@ async fn attend(hub: &Hub, config: &Config, certificates: Option<&Certificates>,
         };
         tokio::select! {
             () = changed => hub.reload(config),
+            () = catalogue.changed() => hub.reread_catalogue(config).await,
             Some(()) = reload.recv() => {
                 if let Some(certificates) = certificates {
                     certificates.reload();
                 }
                 hub.reload(config);
+                hub.reread_catalogue(config).await;
             }
             _ = terminate.recv() => return,
             _ = interrupt.recv() => return,

@@ -271,17 +271,8 @@ fn origins(top: &mut Fields<'_>, reading: &mut Reading<'_>) -> Vec<String> {
 }
 
 fn catalog(top: &mut Fields<'_>, reading: &mut Reading<'_>, default: Vec<PathBuf>) -> Vec<PathBuf> {
-    let at = top.get("catalog", reading).map(|node| node.at);
     let Some(list) = top.texts("catalog", reading) else { return default };
-    let folders: Vec<PathBuf> = list.iter().map(|said| PathBuf::from(said.value())).collect();
-    if let Some(at) = at
-        && !folders.is_empty()
-        && folders != default
-    {
-        let what = "these folders are not read yet: the catalogue of integrations comes with a later version";
-        reading.warn(at, "catalog", what, None);
-    }
-    folders
+    list.iter().map(|said| PathBuf::from(said.value())).collect()
 }
 
 fn proxies(top: &mut Fields<'_>, reading: &mut Reading<'_>) -> Vec<Network> {

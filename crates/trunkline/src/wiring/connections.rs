@@ -20,6 +20,7 @@ use model::{ConnectionStatus, Era, Key};
 use store::Store;
 use tokio::runtime::Handle;
 
+use super::manifests::Manifests;
 use super::waiting::Waiting;
 use crate::config::Config;
 use crate::config::entry::{Entry, McpEntry, Shape, Transport};
@@ -50,6 +51,8 @@ pub(crate) struct Shelf {
     pub(crate) store: Arc<dyn Store>,
     /// Their credentials.
     pub(crate) credentials: Arc<connector::Credentials>,
+    /// What their integrations' manifests make of them.
+    pub(crate) manifests: Arc<Manifests>,
     /// Whose.
     pub(crate) workspace: model::id::WorkspaceId,
 }

@@ -10,10 +10,12 @@ use mcp_door::Door;
 use model::{Access, Caller};
 use tokio::sync::watch;
 
+use super::catalogue::{Catalogue, folders};
 use super::connections::{Changes, Connections, Shelf};
 use super::facts::StoredFacts;
 use super::house::House;
 use super::http::Phase;
+use super::manifests::Manifests;
 use crate::commands::env;
 use crate::config::hub::Definer;
 use crate::config::problem::{Problem, Severity};
@@ -32,6 +34,8 @@ const FLUSH: Duration = Duration::from_millis(100);
 pub(crate) struct Hub {
     /// What it stands on.
     pub(crate) house: House,
+    /// What can be connected.
+    catalogue: Catalogue,
     /// What is connected.
     pub(crate) connections: Arc<Connections>,
     /// The one way to use it.
@@ -85,9 +89,19 @@ impl Hub {
             guard: Arc::new(guard),
             facts: Some(Arc::new(facts)),
         };
+        let manifests = Arc::new(Manifests::default());
+        let catalogue = Catalogue {
+            store: Arc::clone(&house.store),
+            clock: Arc::clone(&house.clock),
+            entropy: Arc::clone(&house.entropy),
+            workspace: house.owner.workspace,
+            manifests: Arc::clone(&manifests),
+            last: tokio::sync::Mutex::default(),
+        };
         let shelf = Shelf {
             store: Arc::clone(&house.store),
             credentials: Arc::clone(&house.credentials),
+            manifests,
             workspace: house.owner.workspace,
         };
         let connections = Connections::new(Arc::clone(&pipeline), upstream, config.hub.limits, shelf);
@@ -113,16 +127,26 @@ impl Hub {
         );
         tokio::spawn(Arc::clone(&house.identity).follow());
         let phase = watch::Sender::new(Phase::Running);
-        let hub = Self { house, connections, pipeline, door, recorder, counters, phase, wanted };
+        let hub = Self { house, catalogue, connections, pipeline, door, recorder, counters, phase, wanted };
         Ok(Arc::new(hub))
     }
 
     /// Connects what the configuration and the store say, behind the start, and follows the store.
     pub(crate) async fn connect(&self, config: &Config) {
+        let (folders, is_named) = folders(config);
+        self.catalogue.refresh(&folders, is_named).await;
         self.connections.apply(config);
         self.connections.begin(self.house.clock.now()).await;
         let connections = Arc::clone(&self.connections);
         tokio::spawn(async move { connections.follow().await });
+    }
+
+    /// Reads the catalogue's folders again, and what is connected with what they hold.
+    pub(crate) async fn reread_catalogue(&self, config: &Config) {
+        let (folders, is_named) = folders(config);
+        if self.catalogue.refresh(&folders, is_named).await {
+            self.connections.read_store().await;
+        }
     }
 
     /// Reads the file again. What does not parse changes nothing.

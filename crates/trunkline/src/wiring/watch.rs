@@ -13,7 +13,7 @@ const DEBOUNCE: Duration = Duration::from_millis(100);
 /// Watches until dropped.
 pub(crate) struct FileWatch {
     _watcher: RecommendedWatcher,
-    touched: mpsc::Receiver<()>,
+    touched: Touched,
     path: PathBuf,
     last: Option<Vec<u8>>,
 }
@@ -36,14 +36,13 @@ impl FileWatch {
         })?;
         watcher.watch(&folder, RecursiveMode::NonRecursive)?;
         let last = std::fs::read(&path).ok();
-        Ok(Self { _watcher: watcher, touched, path, last })
+        Ok(Self { _watcher: watcher, touched: Touched::new(touched), path, last })
     }
 
     /// Waits until the file says something else than before.
     pub(crate) async fn changed(&mut self) {
-        while self.touched.recv().await.is_some() {
-            while tokio::time::timeout(DEBOUNCE, self.touched.recv()).await.is_ok_and(|some| some.is_some()) {
-            }
+        loop {
+            self.touched.settled().await;
             let now = std::fs::read(&self.path).ok();
             // A file that is gone for a moment is being replaced; one that stays away changes nothing.
             if now.is_some() && now != self.last {
@@ -51,8 +50,86 @@ impl FileWatch {
                 return;
             }
         }
-        // The watcher is gone: nothing will ever change.
-        std::future::pending::<()>().await;
+    }
+}
+
+/// That something has happened, and nothing since for a moment.
+struct Touched {
+    events: mpsc::Receiver<()>,
+    /// Whoever waits may stop waiting in between: what has happened must not be forgotten.
+    is_pending: bool,
+}
+
+// === impl Touched ===
+
+impl Touched {
+    fn new(events: mpsc::Receiver<()>) -> Self {
+        Self { events, is_pending: false }
+    }
+
+    async fn settled(&mut self) {
+        if !self.is_pending && self.events.recv().await.is_none() {
+            // The watcher is gone: nothing will ever change.
+            std::future::pending::<()>().await;
+        }
+        self.is_pending = true;
+        while tokio::time::timeout(DEBOUNCE, self.events.recv()).await.is_ok_and(|some| some.is_some()) {}
+        self.is_pending = false;
+    }
+}
+
+/// Watches folders and everything in them until dropped. One that is not there yet is waited for.
+pub(crate) struct FolderWatch {
+    watcher: Option<RecommendedWatcher>,
+    folders: Vec<PathBuf>,
+    sender: mpsc::Sender<()>,
+    touched: Touched,
+}
+
+// === impl FolderWatch ===
+
+impl FolderWatch {
+    /// Watches `folders`.
+    pub(crate) fn start(folders: Vec<PathBuf>) -> Self {
+        let (sender, touched) = mpsc::channel(1);
+        let mut watch = Self { watcher: None, folders, sender, touched: Touched::new(touched) };
+        watch.arm();
+        watch
+    }
+
+    /// Watches what is there now. A watch dies with its folder, so that each change makes new ones.
+    fn arm(&mut self) {
+        let sender = self.sender.clone();
+        let made = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            if !event.is_ok_and(|event| event.kind.is_access()) {
+                let _ = sender.try_send(());
+            }
+        });
+        let watched = made.and_then(|mut watcher| {
+            for folder in &self.folders {
+                let folder = std::path::absolute(folder)?;
+                if folder.is_dir() {
+                    watcher.watch(&folder, RecursiveMode::Recursive)?;
+                } else if let Some(parent) = folder.parent().filter(|parent| parent.is_dir()) {
+                    watcher.watch(parent, RecursiveMode::NonRecursive)?;
+                }
+            }
+            Ok(watcher)
+        });
+        match watched {
+            Ok(watcher) => self.watcher = Some(watcher),
+            Err(error) => {
+                tracing::warn!(%error, "the catalogue's folders are not watched: send SIGHUP after a change");
+                self.watcher = None;
+            }
+        }
+    }
+
+    /// Waits until something in them may be different.
+    pub(crate) async fn changed(&mut self) {
+        self.touched.settled().await;
+        // Before they are read: what changes from here on is told by the new watch.
+        self.arm();
     }
 }
 

@@ -12,6 +12,7 @@ use store::{ConnectionRow, IntegrationRow};
 
 use super::Connections;
 use crate::config::entry::{self, Entry, McpEntry, Shape, Transport};
+use crate::wiring::manifests::Manifests;
 
 #[async_trait]
 impl api::Directory for Connections {
@@ -55,7 +56,7 @@ impl api::Directory for Connections {
 
     fn command_line(&self, row: &ConnectionRow) -> Result<Option<String>, Fault> {
         // Credentials come after the connection that they are for: here they count as there.
-        let entry = entry_of(row, &stand_ins(row.auth_method));
+        let entry = entry_of(row, &stand_ins(row.auth_method), self.stored.manifests());
         if matches!(entry.shape, Shape::Later(_)) {
             return Ok(None);
         }
@@ -97,8 +98,10 @@ impl api::Directory for Connections {
 
     async fn try_out(&self, row: &ConnectionRow) -> Result<usize, Fault> {
         let secrets = self.stored.credentials().open(row).await?;
-        let entry = entry_of(row, &secrets);
+        let entry = whole_entry_of(row, &secrets, self.stored.manifests());
         let mcp = usable(&entry)?;
+        let manifest = self.stored.manifests().find(row).ok().flatten();
+        let min_tools = manifest.map_or(0, |manifest| manifest.test.min_tools);
         // What runs with these settings already is asked itself: a second program would be another one.
         let running = {
             let held = self.held();
@@ -106,12 +109,13 @@ impl api::Directory for Connections {
             live.map(|live| Arc::clone(&live.connector))
         };
         if let Some(running) = running {
-            return running.refresh().await.map(|()| running.inventory().tools.len());
+            running.refresh().await?;
+            return count_tools(&running.inventory(), min_tools);
         }
         let (settings, parts) = (self.settings_of(&row.key, mcp), self.parts.clone());
         let trial = self.control.spawn(async move {
             let upstream = McpUpstream::start(settings, parts);
-            let tried = upstream.refresh().await.map(|()| upstream.inventory().tools.len());
+            let tried = upstream.refresh().await.and_then(|()| count_tools(&upstream.inventory(), min_tools));
             upstream.close().await;
             tried
         });
@@ -123,9 +127,39 @@ impl api::Directory for Connections {
     }
 }
 
+/// What a stored connection says, as an entry that is to be used: its manifest's required secrets are there.
+pub(super) fn whole_entry_of(
+    row: &ConnectionRow,
+    secrets: &BTreeMap<String, Secret>,
+    manifests: &Manifests,
+) -> Entry {
+    if let Ok(Some(manifest)) = manifests.find(row)
+        && let Some(missing) = manifest.missing_credential(|field| secrets.contains_key(field))
+    {
+        let what = format!(
+            "needs the credential `{field}` ({title}): `trunkline connection rotate {key} {field}`",
+            field = missing.field,
+            title = missing.title,
+            key = row.key,
+        );
+        return Entry::broken(row.key.clone(), what);
+    }
+    entry_of(row, secrets, manifests)
+}
+
 /// What a stored connection says, as an entry.
-pub(super) fn entry_of(row: &ConnectionRow, secrets: &BTreeMap<String, Secret>) -> Entry {
-    let mut config = row.config.value();
+fn entry_of(row: &ConnectionRow, secrets: &BTreeMap<String, Secret>, manifests: &Manifests) -> Entry {
+    let resolved = match manifests.find(row) {
+        Ok(None) => Ok(row.config.value()),
+        Ok(Some(manifest)) => {
+            manifest.resolve(&row.config.value()).map_err(|problems| problems.to_string().replace('\n', "; "))
+        }
+        Err(why) => Err(why),
+    };
+    let mut config = match resolved {
+        Ok(config) => config,
+        Err(why) => return Entry::broken(row.key.clone(), why),
+    };
     // Its way to prove itself stands in a column of its own; in an entry it is `auth.type`.
     if row.auth_method != AuthMethod::None
         && let Some(members) = config.as_object_mut()
@@ -135,6 +169,18 @@ pub(super) fn entry_of(row: &ConnectionRow, secrets: &BTreeMap<String, Secret>) 
         members.insert("auth".to_owned(), serde_json::json!({ "type": kind }));
     }
     entry::of_stored(row.key.clone(), &config, secrets, row.egress_private)
+}
+
+/// How many tools it offers, if that is as many as its manifest says that it does.
+fn count_tools(inventory: &connector::Inventory, min_tools: usize) -> Result<usize, Fault> {
+    let there = inventory.tools.len();
+    if there >= min_tools {
+        return Ok(there);
+    }
+    let what =
+        format!("it answers, but lists {there} tools; its entry of the catalogue says at least {min_tools}");
+    Err(Fault::new(Code::MISCONFIGURED, what)
+        .with_hint("see what the program says: `trunkline connection logs`"))
 }
 
 /// Credentials that have every part that a way to prove oneself asks for, to read a connection without its own.

@@ -9,9 +9,10 @@ use model::{ConnectionStatus, Fault, Timestamp};
 use store::{Backend, ConnectionQuery, ConnectionRow, Scope, ToolsetRow};
 use tokio::sync::Mutex;
 
-use super::directory::entry_of;
+use super::directory::whole_entry_of;
 use super::{Changes, Connections, Shelf};
 use crate::config::entry::Entry;
+use crate::wiring::manifests::Manifests;
 
 /// How long after a failure the store is read again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -37,8 +38,13 @@ impl Stored {
         &self.shelf.credentials
     }
 
+    /// What integrations' manifests make of connections.
+    pub(super) fn manifests(&self) -> &Manifests {
+        &self.shelf.manifests
+    }
+
     async fn read(&self) -> Result<(Vec<Entry>, Vec<call::Toolset>), Fault> {
-        let Shelf { store, workspace, credentials } = &self.shelf;
+        let Shelf { store, workspace, credentials, manifests } = &self.shelf;
         let mut secrets = credentials.open_all(*workspace).await?;
         let mut entries = Vec::new();
         for status in [ConnectionStatus::Connected, ConnectionStatus::Testing, ConnectionStatus::Error] {
@@ -55,7 +61,7 @@ impl Stored {
                 let rows = page.items.iter().map(|one| &one.connection).filter(|row| is_used(row));
                 entries.extend(rows.map(|row| {
                     match secrets.remove(&row.id).unwrap_or_else(|| Ok(BTreeMap::new())) {
-                        Ok(secrets) => entry_of(row, &secrets),
+                        Ok(secrets) => whole_entry_of(row, &secrets, manifests),
                         Err(fault) => Entry::broken(row.key.clone(), fault.advice()),
                     }
                 }));
@@ -99,7 +105,7 @@ impl Connections {
     }
 
     /// Reads the store and brings what runs in step. False when the store did not answer.
-    pub(super) async fn read_store(&self) -> bool {
+    pub(crate) async fn read_store(&self) -> bool {
         let _turn = self.stored.turn.lock().await;
         match self.stored.read().await {
             Ok((entries, sets)) => {

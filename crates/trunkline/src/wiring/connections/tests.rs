@@ -48,7 +48,7 @@ fn connections() -> Arc<Connections> {
         Arc::clone(&clock) as Arc<dyn model::Clock>,
         Arc::clone(&entropy) as Arc<dyn model::Entropy>,
     );
-    let shelf = Shelf { store, credentials: Arc::new(credentials), workspace };
+    let shelf = Shelf { store, credentials: Arc::new(credentials), manifests: Arc::default(), workspace };
     Connections::new(pipeline, parts, Limits::default(), shelf)
 }
 

@@ -1,7 +1,7 @@
 //! A YAML text as a tree in which every key and value knows its line and column.
 //!
-//! Not its job: what the values mean. Reading goes through `fields`, so that one bad value is one
-//! problem and never the end of the whole file.
+//! Not its job: what the values mean. The configuration file and the manifests of the catalogue are both
+//! read from it, each in its own way, so that one bad value is one problem and never the end of the file.
 
 use std::fmt;
 
@@ -9,29 +9,29 @@ use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Vis
 use serde_saphyr::Spanned;
 
 /// The largest configuration text, in bytes.
-pub(crate) const FILE_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub const FILE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// A place in the file, both counted from 1; 0 where there is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, PartialOrd, Ord)]
-pub(crate) struct Mark {
+pub struct Mark {
     /// The line.
-    pub(crate) line: u32,
+    pub line: u32,
     /// The column, in characters.
-    pub(crate) column: u32,
+    pub column: u32,
 }
 
 /// A value and where it stands.
 #[derive(Debug, Clone)]
-pub(crate) struct Node {
+pub struct Node {
     /// Where it begins.
-    pub(crate) at: Mark,
+    pub at: Mark,
     /// What it is.
-    pub(crate) value: Value,
+    pub value: Value,
 }
 
 /// What a value is. Numbers and booleans keep their spelling, because `password: 0123` is a text.
 #[derive(Debug, Clone)]
-pub(crate) enum Value {
+pub enum Value {
     /// `null`, `~` or nothing.
     Null,
     /// `true` or `false`.
@@ -48,27 +48,27 @@ pub(crate) enum Value {
 
 /// A key of a map and where it stands.
 #[derive(Debug, Clone)]
-pub(crate) struct Word {
+pub struct Word {
     /// The key.
-    pub(crate) text: String,
+    pub text: String,
     /// Where it begins.
-    pub(crate) at: Mark,
+    pub at: Mark,
 }
 
 /// Why a text is no YAML at all.
 #[derive(Debug)]
-pub(crate) struct SyntaxError {
+pub struct SyntaxError {
     /// Where the parser stopped.
-    pub(crate) at: Mark,
+    pub at: Mark,
     /// What it says.
-    pub(crate) what: String,
+    pub what: String,
 }
 
 /// Parses a whole file. An empty one is an empty map.
 ///
 /// # Errors
 /// [`SyntaxError`] for text that is not YAML, repeats a key, or is larger than a file has to be.
-pub(crate) fn parse(text: &str) -> Result<Node, SyntaxError> {
+pub fn parse(text: &str) -> Result<Node, SyntaxError> {
     if text.len() > FILE_BYTES_MAX {
         let what = format!("the file has {} bytes, at most {FILE_BYTES_MAX} are read", text.len());
         return Err(SyntaxError { at: Mark::default(), what });
@@ -93,7 +93,7 @@ pub(crate) fn parse(text: &str) -> Result<Node, SyntaxError> {
 
 impl Value {
     /// What people call it.
-    pub(crate) const fn noun(&self) -> &'static str {
+    pub const fn noun(&self) -> &'static str {
         match self {
             Self::Null => "nothing",
             Self::Bool(_) => "a boolean",
@@ -105,7 +105,7 @@ impl Value {
     }
 
     /// Texts, and numbers and booleans as they are written.
-    pub(crate) fn as_text(&self) -> Option<&str> {
+    pub fn as_text(&self) -> Option<&str> {
         match self {
             Self::Text(text) | Self::Number(_, text) => Some(text),
             Self::Bool(true) => Some("true"),
@@ -119,7 +119,7 @@ impl Value {
 
 impl Node {
     /// Puts a text at a path of keys, over whatever is there.
-    pub(crate) fn set(&mut self, path: &[&str], text: &str) {
+    pub fn set(&mut self, path: &[&str], text: &str) {
         let Some((first, rest)) = path.split_first() else {
             self.value = Value::Text(text.to_owned());
             return;
@@ -138,23 +138,23 @@ impl Node {
     }
 
     /// A value that stands in no file.
-    pub(crate) fn new(value: Value) -> Self {
+    pub fn new(value: Value) -> Self {
         Self { at: Mark::default(), value }
     }
 
     /// A text that stands in no file.
-    pub(crate) fn text(text: impl Into<String>) -> Self {
+    pub fn text(text: impl Into<String>) -> Self {
         Self::new(Value::Text(text.into()))
     }
 
     /// A map that stands in no file.
-    pub(crate) fn map(entries: Vec<(&str, Self)>) -> Self {
+    pub fn map(entries: Vec<(&str, Self)>) -> Self {
         let word = |text: &str| Word { text: text.to_owned(), at: Mark::default() };
         Self::new(Value::Map(entries.into_iter().map(|(key, node)| (word(key), node)).collect()))
     }
 
     /// The value of `key`, where this is a map that has it.
-    pub(crate) fn get(&self, key: &str) -> Option<&Self> {
+    pub fn get(&self, key: &str) -> Option<&Self> {
         let Value::Map(entries) = &self.value else { return None };
         entries.iter().find(|(word, _)| word.text == key).map(|(_, node)| node)
     }

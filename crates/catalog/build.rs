@@ -1,0 +1,33 @@
+//! Collects `integrations/` into a list that is compiled in: slug, manifest, icon.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::{env, fs, io};
+
+fn main() -> io::Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../integrations");
+    println!("cargo::rerun-if-changed={}", root.display());
+    let mut folders = Vec::new();
+    for entry in fs::read_dir(&root)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            folders.push(entry.path());
+        }
+    }
+    folders.sort();
+    let mut list = String::from("&[\n");
+    for folder in folders {
+        let slug = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let manifest = folder.join("integration.yaml").canonicalize()?;
+        let icon = folder.join("icon.svg").canonicalize()?;
+        let _ = writeln!(
+            list,
+            "    BuiltIn {{ slug: {slug:?}, manifest: include_str!({:?}), icon: include_str!({:?}) }},",
+            manifest.display().to_string(),
+            icon.display().to_string()
+        );
+    }
+    list.push_str("]\n");
+    let out = env::var_os("OUT_DIR").ok_or_else(|| io::Error::other("OUT_DIR is not set"))?;
+    fs::write(Path::new(&out).join("built_in.rs"), list)
+}

@@ -1,0 +1,173 @@
+//! One entry, and what it makes of a user's settings.
+
+use jsonschema::Validator;
+use model::{Category, IntegrationKind};
+use serde_json::{Map, Value};
+
+use crate::problem::{Problem, Problems};
+use crate::schema;
+use crate::template::{Arg, Template};
+
+/// How many mistakes of one configuration are told at once.
+const PROBLEMS_MAX: usize = 5;
+
+/// An entry of the catalogue.
+#[derive(Debug)]
+pub struct Entry {
+    /// What it is called in requests, and its folder.
+    pub slug: String,
+    /// What people call it.
+    pub name: String,
+    /// What kind of thing it connects.
+    pub kind: IntegrationKind,
+    /// Where it stands.
+    pub category: Category,
+    /// What it is, in a sentence or two.
+    pub description: String,
+    /// Where its documentation is; empty for nowhere.
+    pub docs_url: String,
+    /// The version of this manifest, which connections pin.
+    pub version: String,
+    /// Where its facts are from.
+    pub sources: Vec<String>,
+    /// JSON Schema of what a user fills in.
+    pub config_schema: Value,
+    /// What goes under it.
+    pub preset: Preset,
+    /// Which secrets it takes.
+    pub credentials: Vec<Credential>,
+    /// How to know that it works.
+    pub test: InventoryTest,
+    /// How often to look whether it is well, in seconds; `None` = as the hub does.
+    pub health_interval_s: Option<u64>,
+    /// The manifest as it was written.
+    pub manifest: String,
+    /// Its icon, an SVG.
+    pub icon: String,
+    pub(crate) validator: Validator,
+}
+
+/// Members of a connection that the entry brings.
+#[derive(Debug, Default)]
+pub struct Preset {
+    pub(crate) texts: Vec<(String, Template)>,
+    pub(crate) maps: Vec<(String, Vec<(String, Template)>)>,
+    pub(crate) fixed: Vec<(String, Value)>,
+    pub(crate) args: Vec<Arg>,
+}
+
+/// A secret that a connection of the entry takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credential {
+    /// `auth.credentials.NAME`, `headers.NAME` or `env.NAME`.
+    pub field: String,
+    /// What people call it.
+    pub title: String,
+    /// Where to get it.
+    pub help: String,
+    /// Whether nothing works without it.
+    pub required: bool,
+}
+
+/// It works when it connects and lists so many tools.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InventoryTest {
+    /// The fewest tools that it has.
+    pub min_tools: usize,
+}
+
+// === impl Entry ===
+
+impl Entry {
+    /// What a connection says whose user filled in `config`: the preset, with the user's own members over it.
+    /// What went into a template is not a member any more.
+    ///
+    /// # Errors
+    /// What does not fit the schema, or has no place in a template.
+    pub fn resolve(&self, config: &Value) -> Result<Value, Problems> {
+        let given = config
+            .as_object()
+            .ok_or_else(|| Problems(vec![Problem::new("connection_config", "is not an object", "")]))?;
+        let wrong: Vec<Problem> = self
+            .validator
+            .iter_errors(config)
+            .take(PROBLEMS_MAX)
+            .map(|error| {
+                let path = error.instance_path().to_string().replace('/', ".");
+                Problem::new(format!("connection_config{path}"), error.masked().to_string(), "")
+            })
+            .collect();
+        if !wrong.is_empty() {
+            return Err(Problems(wrong));
+        }
+        let config = schema::with_defaults(&self.config_schema, given);
+        self.merge(&config).map_err(|mut problem| {
+            let dot = if problem.key.is_empty() { "" } else { "." };
+            problem.key = format!("connection_config{dot}{}", problem.key);
+            Problems(vec![problem])
+        })
+    }
+
+    fn merge(&self, config: &Map<String, Value>) -> Result<Value, Problem> {
+        let mut out = Map::new();
+        for (name, value) in &self.preset.fixed {
+            out.insert(name.clone(), value.clone());
+        }
+        for (name, template) in &self.preset.texts {
+            if let Some(text) = template.text(config)? {
+                out.insert(name.clone(), text.into());
+            }
+        }
+        for (name, members) in &self.preset.maps {
+            let mut map = Map::new();
+            for (member, template) in members {
+                if let Some(text) = template.text(config)? {
+                    map.insert(member.clone(), text.into());
+                }
+            }
+            out.insert(name.clone(), map.into());
+        }
+        if !self.preset.args.is_empty() {
+            let mut args = Vec::new();
+            for arg in &self.preset.args {
+                arg.expand(config, &mut args)?;
+            }
+            out.insert("args".to_owned(), args.into());
+        }
+        let used = self.preset.names();
+        for (name, value) in config.iter().filter(|(name, _)| !used.contains(&name.as_str())) {
+            match (out.get_mut(name), value) {
+                (Some(Value::Object(under)), Value::Object(over)) => {
+                    under.extend(over.iter().map(|(name, value)| (name.clone(), value.clone())));
+                }
+                _ => {
+                    out.insert(name.clone(), value.clone());
+                }
+            }
+        }
+        Ok(out.into())
+    }
+
+    /// Settings as the schema's examples have them.
+    #[must_use]
+    pub fn example(&self) -> Value {
+        schema::example(&self.config_schema)
+    }
+
+    /// The first required credential that is not among `fields`.
+    pub fn missing_credential<'a>(&'a self, has: impl Fn(&str) -> bool) -> Option<&'a Credential> {
+        self.credentials.iter().find(|one| one.required && !has(&one.field))
+    }
+}
+
+// === impl Preset ===
+
+impl Preset {
+    /// The settings that its templates ask for.
+    #[must_use]
+    pub fn names(&self) -> Vec<&str> {
+        let texts = self.texts.iter().flat_map(|(_, template)| template.names());
+        let maps = self.maps.iter().flat_map(|(_, all)| all.iter().flat_map(|(_, one)| one.names()));
+        texts.chain(maps).chain(self.args.iter().flat_map(Arg::names)).collect()
+    }
+}

@@ -1,0 +1,185 @@
+//! The catalogue of the real binary: what it ships, what folders add while it runs, and a connection made of
+//! an entry whose program comes from a manifest.
+
+use hyper::Method;
+use serde_json::{Value, json};
+use testkit::hub::Hub;
+use testkit::tools::Tools;
+
+const EMPTY: &str = "integrations: {}\n";
+const ICON: &str = "<svg xmlns=\"http://www.w3.org/2000/svg\"><path d=\"M0 0h1\"/></svg>";
+const CATALOGUE: &str = "/api/v1/integrations?limit=500";
+
+async fn ask(hub: &Hub, method: Method, path: &str, body: &Value) -> (u16, Value) {
+    let reply = hub.http(method, path, body).await.unwrap();
+    (reply.status.as_u16(), serde_json::from_str(&reply.text().await.unwrap()).unwrap_or_default())
+}
+
+/// Slug and origin of everything that can be connected.
+async fn entries(hub: &Hub) -> Vec<(String, String)> {
+    let (status, page) = ask(hub, Method::GET, CATALOGUE, &Value::Null).await;
+    assert_eq!(status, 200, "{page}");
+    let word = |one: &Value, name: &str| one[name].as_str().unwrap().to_owned();
+    let all = page["integrations"].as_array().unwrap();
+    all.iter().map(|one| (word(one, "slug"), word(one, "origin"))).collect()
+}
+
+fn put(hub: &Hub, slug: &str, manifest: &str) {
+    let folder = hub.folder().join("integrations").join(slug);
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("icon.svg"), ICON).unwrap();
+    std::fs::write(folder.join("integration.yaml"), manifest).unwrap();
+}
+
+/// A memory server from the test tools, with the file that it writes as its one setting.
+fn memory(slug: &str, tools: &Tools) -> String {
+    let node = tools.node.display();
+    let script = tools.npm("@modelcontextprotocol/server-memory/dist/index.js");
+    format!(
+        r#"slug: {slug}
+name: Notes
+type: mcp
+category: productivity
+description: Keeps notes.
+version: 1.0.0
+sources: ["https://www.npmjs.com/package/@modelcontextprotocol/server-memory"]
+config_schema:
+  type: object
+  required: [file]
+  additionalProperties: false
+  properties:
+    file: {{ type: string, pattern: "^/" }}
+preset:
+  protocol: stdio
+  command: {node}
+  args: ["{script}"]
+  env: {{ MEMORY_FILE_PATH: "{{config.file}}" }}
+test: {{ kind: inventory, min_tools: 5 }}
+"#,
+        script = script.display()
+    )
+}
+
+async fn until_listed(hub: &Hub, slug: &str, is_listed: bool) {
+    hub.until(&format!("`{slug}` listed: {is_listed}"), async || {
+        let there = entries(hub).await.iter().any(|(one, _)| one == slug);
+        anyhow::ensure!(there == is_listed, "not yet");
+        Ok(())
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn what_the_binary_ships_is_listed_at_the_first_start() {
+    let hub = Hub::start(EMPTY).await.unwrap();
+    let all = entries(&hub).await;
+    for slug in ["brave-search", "database", "filesystem", "git", "http", "mcp-server", "memory", "puppeteer"]
+    {
+        assert!(all.contains(&(slug.to_owned(), "builtin".to_owned())), "{slug}: {all:?}");
+    }
+    // A packaged entry says what it will start before anything is stored.
+    let body = json!({
+        "integration": "filesystem",
+        "name": "Files",
+        "connection_config": { "folders": ["/srv/a b", "/srv/c"] },
+    });
+    let (status, refused) = ask(&hub, Method::POST, "/api/v1/connections", &body).await;
+    assert_eq!(status, 422, "{refused}");
+    let detail = refused["detail"].as_str().unwrap();
+    assert!(detail.contains("npx -y @modelcontextprotocol/server-filesystem@"), "{detail}");
+    assert!(detail.ends_with("'/srv/a b' /srv/c"), "{detail}");
+    // What its schema does not have cannot be slipped in.
+    let mut sly = body.clone();
+    sly["connection_config"]["command"] = "sh".into();
+    assert_eq!(ask(&hub, Method::POST, "/api/v1/connections", &sly).await.0, 422);
+    let option = json!({ "integration": "git", "name": "g", "connection_config": { "repository": "--x" } });
+    assert_eq!(ask(&hub, Method::POST, "/api/v1/connections", &option).await.0, 422);
+}
+
+#[tokio::test]
+async fn a_folder_dropped_in_appears_and_a_broken_one_beside_it_is_told_and_stops_nothing() {
+    let tools = Tools::find().unwrap();
+    let hub = Hub::start(EMPTY).await.unwrap();
+    assert!(!hub.folder().join("integrations").exists());
+    put(&hub, "bad", &memory("bad", &tools).replace("category: productivity", "category: productivty"));
+    put(&hub, "notes", &memory("notes", &tools));
+    until_listed(&hub, "notes", true).await;
+    let all = entries(&hub).await;
+    assert!(all.contains(&("notes".to_owned(), "folder".to_owned())), "{all:?}");
+    assert!(!all.iter().any(|(slug, _)| slug == "bad"), "{all:?}");
+    hub.until("the mistake is told", async || {
+        let log = hub.log();
+        anyhow::ensure!(log.contains("bad/integration.yaml:4: category"), "not told");
+        anyhow::ensure!(log.contains("did you mean `productivity`?"), "nothing suggested");
+        Ok(())
+    })
+    .await
+    .unwrap();
+
+    let verify = hub.command(&["catalog", "verify", "--config", "trunkline.yaml", "--json"]);
+    let verdict = verify.unwrap().current_dir(hub.folder()).output().unwrap();
+    assert_eq!(verdict.status.code(), Some(1), "{verdict:?}");
+    let said: Value = serde_json::from_slice(&verdict.stdout).unwrap();
+    assert_eq!(said["ok"], false, "{said}");
+    assert!(said["problems"][0].as_str().unwrap().contains("integration.yaml:4"), "{said}");
+
+    // The other one goes: it is withdrawn, and nothing else.
+    std::fs::remove_dir_all(hub.folder().join("integrations/notes")).unwrap();
+    until_listed(&hub, "notes", false).await;
+    assert!(entries(&hub).await.iter().any(|(slug, _)| slug == "memory"));
+}
+
+#[tokio::test]
+async fn a_connection_of_an_entry_is_made_called_and_outlives_a_newer_version_and_the_hub() {
+    let tools = Tools::find().unwrap();
+    let mut hub = Hub::start(EMPTY).await.unwrap();
+    put(&hub, "notes", &memory("notes", &tools));
+    until_listed(&hub, "notes", true).await;
+    let file = hub.folder().join("kept.jsonl");
+    let config = json!({ "file": file });
+    let mut body = json!({ "integration": "notes", "name": "notes", "connection_config": config });
+    let (_, refused) = ask(&hub, Method::POST, "/api/v1/connections", &body).await;
+    let line = refused["detail"].as_str().unwrap().split_once("of the hub: ").unwrap().1.to_owned();
+    assert!(line.starts_with("MEMORY_FILE_PATH="), "{line}");
+    body["consent"] = line.into();
+    let (status, made) = ask(&hub, Method::POST, "/api/v1/connections", &body).await;
+    assert_eq!(status, 201, "{made}");
+    let (_, connected) = ask(&hub, Method::POST, "/api/v1/connections/notes/connect", &Value::Null).await;
+    assert_eq!(connected["is_ok"], true, "{connected}");
+    let entity =
+        json!({ "entities": [{ "name": "Ada", "entityType": "person", "observations": ["writes"] }] });
+    let (status, written) = ask(&hub, Method::POST, "/call/notes/create_entities", &entity).await;
+    assert_eq!(status, 200, "{written}");
+    assert!(std::fs::read_to_string(&file).unwrap().contains("Ada"));
+
+    // A newer version that could not start: what pins the older one does not notice.
+    let newer = memory("notes", &tools)
+        .replace("version: 1.0.0", "version: 2.0.0")
+        .replace("command: ", "command: /no/such");
+    put(&hub, "notes", &newer);
+    hub.until("the newer version", async || {
+        let (_, one) = ask(&hub, Method::GET, "/api/v1/integrations/notes", &Value::Null).await;
+        anyhow::ensure!(one["version"] == "2.0.0", "{one}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    hub.restart().await.unwrap();
+    hub.wait_for_tools("/mcp/c/notes").await.unwrap();
+    let (status, read) = ask(&hub, Method::POST, "/call/notes/read_graph", &json!({})).await;
+    assert_eq!(status, 200, "{read}");
+    assert!(read.to_string().contains("Ada"), "{read}");
+}
+
+#[tokio::test]
+async fn a_connection_without_a_secret_that_its_entry_requires_says_which() {
+    let hub = Hub::start(EMPTY).await.unwrap();
+    let mut body = json!({ "integration": "brave-search", "name": "search", "connection_config": {} });
+    let (_, refused) = ask(&hub, Method::POST, "/api/v1/connections", &body).await;
+    body["consent"] = refused["detail"].as_str().unwrap().split_once("of the hub: ").unwrap().1.into();
+    assert_eq!(ask(&hub, Method::POST, "/api/v1/connections", &body).await.0, 201);
+    let (_, told) = ask(&hub, Method::POST, "/api/v1/connections/search/connect", &Value::Null).await;
+    assert_eq!(told["is_ok"], false, "{told}");
+    assert!(told.to_string().contains("env.BRAVE_API_KEY"), "{told}");
+}
