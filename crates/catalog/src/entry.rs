@@ -155,7 +155,7 @@ impl Entry {
     }
 
     /// The first required credential that is not among `fields`.
-    pub fn missing_credential<'a>(&'a self, has: impl Fn(&str) -> bool) -> Option<&'a Credential> {
+    pub fn missing_credential(&self, has: impl Fn(&str) -> bool) -> Option<&Credential> {
         self.credentials.iter().find(|one| one.required && !has(&one.field))
     }
 }

@@ -80,6 +80,7 @@ fn show(is_json: bool, all: &Gathered, slug: &str) -> Result<(), Quit> {
         members.insert("credentials".to_owned(), entry.credentials.iter().map(credential).collect());
         members.insert("test".to_owned(), json!({ "kind": "inventory", "min_tools": entry.test.min_tools }));
         members.insert("health".to_owned(), json!({ "interval": entry.health_interval_s }));
+        members.insert("icon".to_owned(), json!(entry.icon));
         members.insert("manifest".to_owned(), json!(entry.manifest));
     }
     out(&view.to_string());
