@@ -5,7 +5,7 @@ use thiserror::Error;
 
 /// A text that is not in a closed vocabulary.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("`{text}` is not a {what}; it is one of {allowed}")]
+#[error("`{text}` is no {what}; it is one of {allowed}")]
 pub struct BadWord {
     /// The text, cut short.
     pub text: String,
@@ -137,6 +137,6 @@ mod tests {
         }
         assert_eq!("testing".parse::<ConnectionStatus>().unwrap(), ConnectionStatus::Testing);
         let error = "MCP".parse::<IntegrationKind>().unwrap_err();
-        assert_eq!(error.to_string(), "`MCP` is not a type of integration; it is one of mcp, vendor, custom");
+        assert_eq!(error.to_string(), "`MCP` is no type of integration; it is one of mcp, vendor, custom");
     }
 }

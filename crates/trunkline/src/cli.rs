@@ -340,6 +340,9 @@ pub(crate) struct ConnectionContent {
     /// The configuration as a JSON object, @FILE with one, or - for standard input
     #[arg(long, value_name = "JSON", conflicts_with = "pairs")]
     pub(crate) args: Option<String>,
+    /// How it proves itself: api_key, basic, oauth, jwt, certificate, ssh_key, none; its parts are stored with `rotate`
+    #[arg(long, value_name = "METHOD")]
+    pub(crate) auth: Option<model::AuthMethod>,
     /// It may reach private and loopback addresses
     #[arg(long)]
     pub(crate) private: bool,

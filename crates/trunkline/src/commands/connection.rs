@@ -154,6 +154,9 @@ fn of_content(content: &ConnectionContent) -> Result<Map<String, Value>, Quit> {
     if config.as_object().is_some_and(|members| !members.is_empty()) {
         body.insert("connection_config".to_owned(), config);
     }
+    if let Some(auth) = content.auth {
+        body.insert("auth_method".to_owned(), auth.as_str().into());
+    }
     if content.private {
         body.insert("egress_private".to_owned(), true.into());
     }
