@@ -89,6 +89,8 @@ fn reach_of_v4(address: Ipv4Addr) -> Reach {
         [100, 64..=127, ..] => Reach::Private("carrier-grade NAT"),
         [169, 254, ..] => Reach::Never("link-local"),
         [198, 18..=19, ..] => Reach::Private("benchmarking"),
+        // AS112 and AMT (RFC 7534, 7535, 7450): addresses of the network itself, not of somebody's service.
+        [192, 31, 196, _] | [192, 52, 193, _] | [192, 175, 48, _] => Reach::Never("reserved"),
         [192, 0, 0 | 2, _] | [198, 51, 100, _] | [203, 0, 113, _] | [192, 88, 99, _] => {
             Reach::Never("reserved")
         }
@@ -107,12 +109,22 @@ fn reach_of_v6(address: Ipv6Addr) -> Reach {
     match s {
         [0, 0, 0, 0, 0, 0, 0, 1] => Reach::Private("loopback"),
         [0, 0, 0, 0, 0, 0, 0, 0] => Reach::Never("unspecified"),
-        [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254] => Reach::Never("cloud metadata"),
-        // IPv4-mapped, IPv4-compatible, NAT64 (RFC 6052), 6to4 (RFC 3056).
-        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => embedded(high, low),
+        // Amazon (instances, containers), Google, Scaleway.
+        [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254 | 0x23]
+        | [0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254]
+        | [0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42] => Reach::Never("cloud metadata"),
+        // NAT64 carries public addresses only (RFC 6052 §3.1).
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => match embedded(high, low) {
+            Reach::Private(_) => Reach::Never("NAT64 of a private address"),
+            other => other,
+        },
+        // IPv4-mapped, IPv4-compatible, 6to4 (RFC 3056).
+        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] => embedded(high, low),
         [0x2002, high, low, ..] => embedded(high, low),
         [0x64, 0xff9b, ..] => Reach::Never("local NAT64"),
         [0x2001, 0, ..] => Reach::Never("Teredo"),
+        // 2001::/23 is for protocols (RFC 2928): benchmarking, ORCHID, AMT and the like; AS112 likewise.
+        [0x2001, 1..=0x1ff, ..] | [0x2620, 0x4f, 0x8000, ..] => Reach::Never("reserved"),
         [0x2001, 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => Reach::Never("documentation"),
         [0x100, 0, 0, 0, ..] => Reach::Never("discard"),
         [first, ..] if first & 0xfe00 == 0xfc00 => Reach::Private("private"),
@@ -129,7 +141,15 @@ mod tests {
 
     #[test]
     fn only_public_addresses_pass_and_disguises_are_looked_through() {
-        for public in ["1.1.1.1", "93.184.216.34", "2606:4700::1111", "64:ff9b::101:101", "2002:101:101::"] {
+        for public in [
+            "1.1.1.1",
+            "93.184.216.34",
+            "2606:4700::1111",
+            "2001:200::1",
+            "2001:4860:4860::8888",
+            "64:ff9b::101:101",
+            "2002:101:101::",
+        ] {
             assert_eq!(reach_of(public.parse().unwrap()), Reach::Public, "{public}");
         }
         for private in [
@@ -142,7 +162,6 @@ mod tests {
             "fd12::1",
             "::ffff:127.0.0.1",
             "::ffff:10.0.0.1",
-            "64:ff9b::7f00:1",
             "2002:7f00:1::",
         ] {
             assert!(matches!(reach_of(private.parse().unwrap()), Reach::Private(_)), "{private}");
@@ -160,6 +179,17 @@ mod tests {
             "fe80::1",
             "ff02::1",
             "fd00:ec2::254",
+            "fd00:ec2::23",
+            "fd20:ce::254",
+            "fd00:42::42",
+            "64:ff9b::7f00:1",
+            "64:ff9b::a00:1",
+            "2001:2::1",
+            "2001:20::1",
+            "2620:4f:8000::1",
+            "192.31.196.1",
+            "192.52.193.1",
+            "192.175.48.1",
             "::ffff:169.254.169.254",
             "64:ff9b::a9fe:a9fe",
             "2002:a9fe:a9fe::",
