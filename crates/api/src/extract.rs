@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, Path, Query};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use http::request::Parts;
 use model::{Caller, Code};
 use serde::de::DeserializeOwned;
 
+use crate::app::App;
+use crate::body;
 use crate::rescue::Problem;
 
 /// The caller that the route's authorization put there.
@@ -17,6 +19,18 @@ pub(crate) struct Segments<T>(pub(crate) T);
 
 /// The query string.
 pub(crate) struct Params<T>(pub(crate) T);
+
+/// The body: JSON of at most `Settings::body_bytes_max` bytes; an empty one counts as `{}`.
+pub(crate) struct Sent<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<Arc<App>> for Sent<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
+        let (head, body) = request.into_parts();
+        body::json(&head.headers, body, app.parts.settings.body_bytes_max).await.map(Self)
+    }
+}
 
 impl<S: Send + Sync> FromRequestParts<S> for Signed {
     type Rejection = Problem;

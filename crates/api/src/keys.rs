@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Request, State};
+use axum::extract::State;
 use http::StatusCode;
 use identity::{IdentityError, MadeKey, NewKey};
 use model::id::ApiKeyId;
@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::body;
-use crate::extract::{Segments, Signed};
+use crate::extract::{Segments, Sent, Signed};
 use crate::openapi::schema;
 use crate::rescue::Problem;
 
@@ -120,9 +120,8 @@ pub(crate) async fn list_keys(
 pub(crate) async fn create_key(
     State(app): State<Arc<App>>,
     Signed(caller): Signed,
-    request: Request,
+    Sent(new): Sent<NewKeyBody>,
 ) -> Result<(StatusCode, Json<MadeKeyView>), Problem> {
-    let new: NewKeyBody = read(&app, request).await?;
     let AccessBody { allow, deny, manage } = new.access;
     for pattern in allow.iter().chain(&deny) {
         Pattern::compile(pattern).map_err(|error| unfit(format!("access: {error}")))?;
@@ -150,10 +149,9 @@ pub(crate) async fn rotate_key(
     State(app): State<Arc<App>>,
     Signed(caller): Signed,
     Segments(id): Segments<String>,
-    request: Request,
+    Sent(rotation): Sent<RotationBody>,
 ) -> Result<(StatusCode, Json<MadeKeyView>), Problem> {
     let id = parse(&id)?;
-    let rotation: RotationBody = read(&app, request).await?;
     let overlap_ms = rotation.overlap_ms.unwrap_or(OVERLAP_MS);
     if overlap_ms > OVERLAP_MS_MAX {
         return Err(unfit(format!("overlap_ms: is {overlap_ms}, and at most {OVERLAP_MS_MAX} (30 days)")));
@@ -205,11 +203,6 @@ fn too_much(what: String) -> Problem {
     Fault::new(Code::FORBIDDEN, format!("a key cannot make one that may do more than itself: {what}"))
         .with_hint("ask for no more than this key has, or use one with more")
         .into()
-}
-
-async fn read<T: serde::de::DeserializeOwned>(app: &App, request: Request) -> Result<T, Problem> {
-    let (head, body) = request.into_parts();
-    body::json(&head.headers, body, app.parts.settings.body_bytes_max).await
 }
 
 fn parse(id: &str) -> Result<ApiKeyId, Problem> {

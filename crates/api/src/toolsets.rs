@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::{ETAG, LOCATION};
@@ -15,10 +15,9 @@ use store::{Json as StoredJson, ToolsetCommand, ToolsetRow};
 use utoipa::ToSchema;
 
 use crate::app::App;
-use crate::body;
 use crate::connections::create::{check_length, unfit};
 use crate::connections::list::etag;
-use crate::extract::{Segments, Signed};
+use crate::extract::{Segments, Sent, Signed};
 use crate::rescue::Problem;
 
 /// The most tools of one set.
@@ -120,10 +119,8 @@ pub(crate) async fn put(
     State(app): State<Arc<App>>,
     Signed(caller): Signed,
     Segments(key): Segments<String>,
-    request: Request,
+    Sent(body): Sent<ToolsetBody>,
 ) -> Result<Response, Problem> {
-    let (head, body) = request.into_parts();
-    let body: ToolsetBody = body::json(&head.headers, body, app.parts.settings.body_bytes_max).await?;
     let key = key.parse::<Key>().map_err(|error| unfit(format!("toolset: {error}")))?;
     check(&body)?;
     if app.parts.directory.file_toolsets().contains(&key) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::{ETAG, IF_MATCH};
 use http::{HeaderMap, StatusCode};
@@ -19,8 +19,7 @@ use super::create::{check_config, check_consent, check_length, log_entry, unfit}
 use super::list::etag;
 use super::{ConnectionView, stored, view_of};
 use crate::app::App;
-use crate::body;
-use crate::extract::{Segments, Signed};
+use crate::extract::{Segments, Sent, Signed};
 use crate::openapi::schema;
 use crate::rescue::Problem;
 
@@ -60,17 +59,16 @@ pub(crate) async fn update(
     State(app): State<Arc<App>>,
     Signed(caller): Signed,
     Segments(named): Segments<String>,
-    request: Request,
+    headers: HeaderMap,
+    Sent(patch): Sent<ConnectionPatch>,
 ) -> Result<Response, Problem> {
-    let (head, body) = request.into_parts();
-    let patch: ConnectionPatch = body::json(&head.headers, body, app.parts.settings.body_bytes_max).await?;
     for (field, text, max) in [("name", &patch.name, store::NAME_LEN_MAX), ("version", &patch.version, 64)] {
         if let Some(text) = text {
             check_length(field, text, max)?;
         }
     }
     let row = stored(&app, &caller, &named).await?;
-    let expected = expected(&head.headers, &row)?;
+    let expected = expected(&headers, &row)?;
     let integration = app.parts.store.find_integration_by_id(row.owner.workspace, row.integration_id).await?;
     let integration = integration.ok_or_else(|| Problem::new(Code::STORE, "its integration is gone"))?;
     let config = match patch.connection_config {

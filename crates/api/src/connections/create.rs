@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use call::schema::Check;
 use http::StatusCode;
@@ -22,8 +22,7 @@ use utoipa::ToSchema;
 use super::list::etag;
 use super::{ConnectionView, view_of};
 use crate::app::App;
-use crate::body;
-use crate::extract::Signed;
+use crate::extract::{Sent, Signed};
 use crate::openapi::schema;
 use crate::rescue::Problem;
 
@@ -65,10 +64,8 @@ pub(crate) struct NewConnectionBody {
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
     Signed(caller): Signed,
-    request: Request,
+    Sent(new): Sent<NewConnectionBody>,
 ) -> Result<Response, Problem> {
-    let (head, body) = request.into_parts();
-    let new: NewConnectionBody = body::json(&head.headers, body, app.parts.settings.body_bytes_max).await?;
     let integration = usable_integration(&app, &caller, &new.integration).await?;
     check_config(&integration, &new.connection_config)?;
     check_length("name", &new.name, store::NAME_LEN_MAX)?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Request, State};
+use axum::extract::State;
 use connector::NewCredential;
 use http::StatusCode;
 use model::{Code, Fault, Secret, Timestamp};
@@ -16,7 +16,7 @@ use super::create::{log_entry, unfit};
 use super::stored;
 use crate::app::App;
 use crate::body;
-use crate::extract::{Segments, Signed};
+use crate::extract::{Segments, Sent, Signed};
 use crate::rescue::Problem;
 
 /// The longest time that a value and its successor are kept beside each other: 30 days.
@@ -117,10 +117,8 @@ pub(crate) async fn put(
     State(app): State<Arc<App>>,
     Signed(caller): Signed,
     Segments((named, field)): Segments<(String, String)>,
-    request: Request,
+    Sent(new): Sent<NewCredentialBody>,
 ) -> Result<Json<CredentialView>, Problem> {
-    let (head, body) = request.into_parts();
-    let new: NewCredentialBody = body::json(&head.headers, body, app.parts.settings.body_bytes_max).await?;
     let overlap_ms = new.overlap_ms.unwrap_or(0);
     if overlap_ms > OVERLAP_MS_MAX {
         return Err(unfit(format!("overlap_ms: is {overlap_ms}, and at most {OVERLAP_MS_MAX} (30 days)")));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Request, State};
+use axum::extract::State;
 use http::StatusCode;
 use model::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ use super::create::unfit;
 use super::stored;
 use crate::app::App;
 use crate::body;
-use crate::extract::{Params, Segments, Signed, limit_of};
+use crate::extract::{Params, Segments, Sent, Signed, limit_of};
 use crate::rescue::Problem;
 
 const LIMIT_DEFAULT: usize = 100;
@@ -137,10 +137,8 @@ pub(crate) async fn append(
     State(app): State<Arc<App>>,
     Signed(caller): Signed,
     Segments(named): Segments<String>,
-    request: Request,
+    Sent(new): Sent<NewMetricBody>,
 ) -> Result<StatusCode, Problem> {
-    let (head, body) = request.into_parts();
-    let new: NewMetricBody = body::json(&head.headers, body, app.parts.settings.body_bytes_max).await?;
     if new.error_message.as_ref().is_some_and(|text| text.len() > HEALTH_ERROR_LEN_MAX) {
         return Err(unfit(format!("error_message: has at most {HEALTH_ERROR_LEN_MAX} bytes")));
     }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Request, State};
+use axum::extract::State;
 use model::{Caller, Code, ConnectionStatus, Fault, Key};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -16,8 +16,7 @@ use utoipa::ToSchema;
 use super::create::log_entry;
 use super::{ConnectionView, Live, absent, find_stored, stored, view_of};
 use crate::app::App;
-use crate::body;
-use crate::extract::{Segments, Signed};
+use crate::extract::{Segments, Sent, Signed};
 use crate::openapi::schema;
 use crate::rescue::{Problem, View};
 
@@ -88,10 +87,7 @@ pub(crate) async fn disconnect(
     let row = stored(&app, &caller, &named).await?;
     let entry = log_entry(&app, &row, EventType::Disconnected, "was disconnected", &by(&caller))?;
     let step = step(&app, &row, ConnectionStatus::Disconnected, None);
-    app.parts.store.apply(vec![step, entry]).await?;
-    app.parts.directory.settle().await;
-    let row = stored(&app, &caller, &row.id.to_string()).await?;
-    view_of(&app, row).await.map(Json)
+    moved(&app, &caller, &row, vec![step, entry]).await.map(Json)
 }
 
 /// Move a connection's status, along its legal edges
@@ -106,10 +102,8 @@ pub(crate) async fn set_status(
     State(app): State<Arc<App>>,
     Signed(caller): Signed,
     Segments(named): Segments<String>,
-    request: Request,
+    Sent(body): Sent<StatusBody>,
 ) -> Result<Json<ConnectionView>, Problem> {
-    let (head, body) = request.into_parts();
-    let body: StatusBody = body::json(&head.headers, body, app.parts.settings.body_bytes_max).await?;
     if matches!(body.status, ConnectionStatus::Connected | ConnectionStatus::Testing) {
         let detail = format!("status: `{}` cannot be set, it follows from a test", body.status);
         return Err(Fault::new(Code::BAD_ARGUMENTS, detail)
@@ -125,10 +119,20 @@ pub(crate) async fn set_status(
     let message = format!("was set to {}", body.status);
     let entry = log_entry(&app, &row, event, &message, &by(&caller))?;
     let step = step(&app, &row, body.status, body.error);
-    app.parts.store.apply(vec![step, entry]).await?;
+    moved(&app, &caller, &row, vec![step, entry]).await.map(Json)
+}
+
+/// Carries out a move, brings what runs in step, and shows the connection as it is then.
+async fn moved(
+    app: &App,
+    caller: &Caller,
+    row: &ConnectionRow,
+    commands: Vec<Command>,
+) -> Result<ConnectionView, Problem> {
+    app.parts.store.apply(commands).await?;
     app.parts.directory.settle().await;
-    let row = stored(&app, &caller, &row.id.to_string()).await?;
-    view_of(&app, row).await.map(Json)
+    let row = stored(app, caller, &row.id.to_string()).await?;
+    view_of(app, row).await
 }
 
 /// Tests a stored connection. With `moves` its status tells of it; without, only its log does.
@@ -169,11 +173,8 @@ async fn run(app: &App, caller: &Caller, row: ConnectionRow, moves: bool) -> Res
         checked_at: app.parts.clock.now(),
         created_at: app.parts.clock.now(),
     }))));
-    app.parts.store.apply(commands).await?;
-    app.parts.directory.settle().await;
-    let row = stored(app, caller, &row.id.to_string()).await?;
+    let mut connection = moved(app, caller, &row, commands).await?;
     let problem = fault.map(|fault| Problem::from(fault).to_value());
-    let mut connection = view_of(app, row).await?;
     // What has just been mounted is still reading its lists; the test has read them.
     connection.tool_count = connection.tool_count.max(tool_count);
     Ok(TestView { is_ok: problem.is_none(), duration_ms, problem, connection })

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Request, State};
+use axum::extract::State;
 use http::StatusCode;
 use model::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -14,8 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::create::{log_entry, unfit};
 use super::stored;
 use crate::app::App;
-use crate::body;
-use crate::extract::{Params, Segments, Signed, limit_of};
+use crate::extract::{Params, Segments, Sent, Signed, limit_of};
 use crate::openapi::schema;
 use crate::page;
 use crate::rescue::Problem;
@@ -119,10 +118,8 @@ pub(crate) async fn append(
     State(app): State<Arc<App>>,
     Signed(caller): Signed,
     Segments(named): Segments<String>,
-    request: Request,
+    Sent(new): Sent<NewLogBody>,
 ) -> Result<StatusCode, Problem> {
-    let (head, body) = request.into_parts();
-    let new: NewLogBody = body::json(&head.headers, body, app.parts.settings.body_bytes_max).await?;
     if new.message.trim().is_empty() || new.message.len() > MESSAGE_LEN_MAX {
         return Err(unfit(format!("message: has to have 1 to {MESSAGE_LEN_MAX} bytes")));
     }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use call::schema::Check;
 use http::StatusCode;
@@ -19,9 +19,8 @@ use utoipa::ToSchema;
 
 use super::{IntegrationView, view};
 use crate::app::App;
-use crate::body;
 use crate::connections::create::{check_length, unfit};
-use crate::extract::{Segments, Signed};
+use crate::extract::{Segments, Sent, Signed};
 use crate::openapi::schema;
 use crate::rescue::Problem;
 
@@ -68,10 +67,8 @@ pub(crate) async fn put(
     State(app): State<Arc<App>>,
     Signed(caller): Signed,
     Segments(slug): Segments<String>,
-    request: Request,
+    Sent(body): Sent<IntegrationBody>,
 ) -> Result<Response, Problem> {
-    let (head, body) = request.into_parts();
-    let body: IntegrationBody = body::json(&head.headers, body, app.parts.settings.body_bytes_max).await?;
     let is_slug = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if slug.is_empty() || slug.len() > store::SLUG_LEN_MAX || !slug.chars().all(is_slug) {
         return Err(unfit("slug: has to have 1 to 64 of a-z, 0-9 and -"));
