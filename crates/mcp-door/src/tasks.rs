@@ -5,12 +5,15 @@
 //! 2026-07-28 has `tasks/get` (carries result and questions), `tasks/update` and `tasks/cancel`. Between equal eras
 //! requests pass through. docs/reference/tasks.md has the table.
 
+mod id;
+mod kept;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ahash::AHashMap;
 use bytes::Bytes;
-use call::{Abilities, Call, Downstream, Outcome, Peer, Request};
+use call::{Call, Downstream, Outcome, Peer, Request};
 use model::{CallKind, Code, Era, Fault, Key};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -18,10 +21,11 @@ use tokio::time::Instant;
 use wire::task::{Status, Task};
 use wire::{Method, Object, RpcCode, object, task};
 
+pub(crate) use self::id::TaskRef;
+use self::kept::Kept;
 use crate::asked;
 use crate::bridge::{Asks, Way};
 use crate::door::{Door, Who};
-use crate::endpoint::Endpoint;
 use crate::outbox::Outbox;
 use crate::park::Questions;
 use crate::related::Related;
@@ -37,19 +41,6 @@ const FETCH_WAIT: Duration = Duration::from_millis(1500);
 const HELD_MAX: usize = 1024;
 const HELD_PER_CALLER_MAX: usize = 64;
 const HELD_FOR: Duration = Duration::from_secs(600);
-/// Largest result that is kept as a task of the hub's own, bytes.
-const KEPT_BYTES_MAX: usize = 1024 * 1024;
-
-/// What stands behind a task id.
-pub(crate) struct TaskRef {
-    pub(crate) connection: Key,
-    /// The upstream's own id; of a task of the hub's own, its number.
-    pub(crate) own: Arc<str>,
-    /// What the client could answer when the task was made: where the session is that knows it.
-    pub(crate) abilities: Abilities,
-    /// A result that the hub keeps, because the client asked for a task and the upstream answered at once.
-    pub(crate) is_kept: bool,
-}
 
 /// Connection, the upstream's own task id, and whose.
 type Fetched = (Key, Arc<str>, Arc<str>);
@@ -69,14 +60,6 @@ struct Fetch {
     until: Instant,
 }
 
-struct Kept {
-    principal: Arc<str>,
-    result: Bytes,
-    is_error: bool,
-    made: String,
-    until: Instant,
-}
-
 impl Drop for Fetch {
     fn drop(&mut self) {
         self.work.abort();
@@ -89,57 +72,6 @@ impl Tasks {
         let now = Instant::now();
         lock(&self.fetched).retain(|_, fetch| fetch.until > now);
         lock(&self.kept).retain(|_, kept| kept.until > now);
-    }
-}
-
-// === ids: as good as passwords, so that clients get sealed ones ===
-
-impl Door {
-    pub(crate) fn seal_task(&self, who: &Who, connection: &Key, own: &str) -> Option<String> {
-        let plain = format!("{connection} {} {own}", bits(who.peer.abilities));
-        self.parts().sealer.seal("task", &who.caller.principal, plain.as_bytes()).ok()
-    }
-
-    pub(crate) fn open_task(&self, who: &Who, shown: &str) -> Result<TaskRef, Fault> {
-        let absent = || {
-            Fault::new(Code::NOT_FOUND, "no such task")
-                .with_hint("task ids are valid only for the caller that started the task")
-        };
-        let plain = self.parts().sealer.open("task", &who.caller.principal, shown).map_err(|_| absent())?;
-        let plain = String::from_utf8(plain).map_err(|_| absent())?;
-        let (key, rest) = plain.split_once(' ').ok_or_else(absent)?;
-        let (mark, own) = rest.split_once(' ').ok_or_else(absent)?;
-        let connection: Key = key.parse().map_err(|_| absent())?;
-        if let Endpoint::Connection(only) = &who.endpoint
-            && *only != connection
-        {
-            return Err(absent());
-        }
-        let is_kept = mark == KEPT;
-        let abilities =
-            if is_kept { Abilities::default() } else { mark.parse().map(from_bits).map_err(|_| absent())? };
-        Ok(TaskRef { connection, own: own.into(), abilities, is_kept })
-    }
-}
-
-/// Instead of abilities in the ids of kept results.
-const KEPT: &str = "k";
-
-fn bits(a: Abilities) -> u8 {
-    [a.elicit_form, a.elicit_url, a.sampling, a.sampling_tools, a.roots]
-        .into_iter()
-        .enumerate()
-        .map(|(n, is_on)| u8::from(is_on) << n)
-        .sum()
-}
-
-const fn from_bits(bits: u8) -> Abilities {
-    Abilities {
-        elicit_form: bits & 1 != 0,
-        elicit_url: bits & 2 != 0,
-        sampling: bits & 4 != 0,
-        sampling_tools: bits & 8 != 0,
-        roots: bits & 16 != 0,
     }
 }
 
@@ -526,7 +458,7 @@ impl Door {
 /// How a fetch that got no answer is told from one whose answer was an error.
 const BROKEN: RpcCode = RpcCode(0);
 
-fn fetch_key(about: &About<'_>) -> (Key, Arc<str>, Arc<str>) {
+fn fetch_key(about: &About<'_>) -> Fetched {
     let (task, caller) = (about.task, &about.who.caller);
     (task.connection.clone(), Arc::clone(&task.own), Arc::clone(&caller.principal))
 }
@@ -553,94 +485,4 @@ pub(crate) fn legacy_status(task: &Task<'_>) -> Status {
         result.is_some_and(|result| result.is_true("isError"))
     };
     if task.status == Status::Completed && says_failed() { Status::Failed } else { task.status }
-}
-
-// === results that came at once to a legacy client that asked for a task ===
-
-impl Door {
-    /// Keeps a result and hands out a task that is over.
-    pub(crate) fn keep_result(
-        &self,
-        who: &Who,
-        connection: &Key,
-        result: Bytes,
-        is_error: bool,
-    ) -> Result<Reply, Fault> {
-        if result.len() > KEPT_BYTES_MAX {
-            return Err(Fault::new(
-                Code::TOO_LARGE,
-                format!(
-                    "the tool answered at once with {} bytes; {KEPT_BYTES_MAX} can be kept for a task",
-                    result.len()
-                ),
-            )
-            .with_hint("call it without `task`"));
-        }
-        let mut number = [0; 16];
-        self.parts().entropy.fill(&mut number);
-        let number: String = number.iter().map(|byte| format!("{byte:02x}")).collect();
-        let plain = format!("{connection} {KEPT} {number}");
-        let shown = self.parts().sealer.seal("task", &who.caller.principal, plain.as_bytes());
-        let shown = shown.map_err(|error| Fault::new(Code::BUG, error.to_string()))?;
-        let principal = Arc::clone(&who.caller.principal);
-        let kept = Kept {
-            result,
-            is_error,
-            made: task::moment(self.parts().clock.now().0),
-            until: Instant::now() + HELD_FOR,
-            principal,
-        };
-        let mut out = Vec::from(*b"{\"task\":");
-        out.extend_from_slice(&kept.task(&shown));
-        out.push(b'}');
-        let mut all = lock(&self.tasks.kept);
-        let theirs = all.values().filter(|other| other.principal == kept.principal).count();
-        check_room(all.len(), theirs)?;
-        all.insert(number, kept);
-        Ok(Reply::Result(out.into()))
-    }
-
-    fn kept(&self, who: &Who, method: Method, task: &TaskRef, shown: &str) -> Reply {
-        let all = lock(&self.tasks.kept);
-        let found = all.get(&*task.own).filter(|kept| kept.until > Instant::now());
-        let Some(kept) = found else {
-            let fault = Fault::new(Code::NOT_FOUND, "this task is over, and its result is not kept any more")
-                .with_hint("results that came at once are kept for ten minutes, on the node that got them");
-            return rescue::reply(&fault, Some(CallKind::Task), who.peer.era.unwrap_or(Era::Legacy));
-        };
-        match method {
-            Method::TasksGet => Reply::Result(kept.task(shown).into()),
-            Method::TasksResult => {
-                let result = task::related_to(&kept.result, Some(shown));
-                Reply::Result(result.map_or_else(|| kept.result.clone(), Bytes::from))
-            }
-            _ => Reply::error(RpcCode::INVALID_PARAMS, "the task is over and cannot be cancelled"),
-        }
-    }
-}
-
-impl Kept {
-    fn task(&self, shown: &str) -> Vec<u8> {
-        let status = if self.is_error { Status::Failed } else { Status::Completed };
-        let mut out = Vec::from(*b"{\"taskId\":");
-        object::push_str(&mut out, shown);
-        let (status, made, ttl) = (status.word(), &self.made, HELD_FOR.as_millis());
-        out.extend_from_slice(
-            format!(",\"status\":\"{status}\",\"createdAt\":\"{made}\",\"lastUpdatedAt\":\"{made}\",\"ttl\":{ttl}}}")
-                .as_bytes(),
-        );
-        out
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{bits, from_bits};
-
-    #[test]
-    fn abilities_survive_in_an_id() {
-        for n in 0..32 {
-            assert_eq!(bits(from_bits(n)), n);
-        }
-    }
 }
