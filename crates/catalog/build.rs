@@ -1,7 +1,7 @@
-//! Collects `integrations/` into a list that is compiled in: slug, manifest, icon.
+//! Collects `integrations/` into a list that is compiled in: slug, manifest, icon, fixtures.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 fn main() -> io::Result<()> {
@@ -20,9 +20,14 @@ fn main() -> io::Result<()> {
         let slug = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let manifest = folder.join("integration.yaml").canonicalize()?;
         let icon = folder.join("icon.svg").canonicalize()?;
+        let mut fixtures = String::new();
+        for file in fixture_files(&folder.join("fixtures"))? {
+            let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let _ = write!(fixtures, "({name:?}, include_str!({:?})), ", file.display().to_string());
+        }
         let _ = writeln!(
             list,
-            "    BuiltIn {{ slug: {slug:?}, manifest: include_str!({:?}), icon: include_str!({:?}) }},",
+            "    BuiltIn {{ slug: {slug:?}, manifest: include_str!({:?}), icon: include_str!({:?}), fixtures: &[{fixtures}] }},",
             manifest.display().to_string(),
             icon.display().to_string()
         );
@@ -30,4 +35,19 @@ fn main() -> io::Result<()> {
     list.push_str("]\n");
     let out = env::var_os("OUT_DIR").ok_or_else(|| io::Error::other("OUT_DIR is not set"))?;
     fs::write(Path::new(&out).join("built_in.rs"), list)
+}
+
+fn fixture_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|end| end == "yaml") {
+            files.push(path.canonicalize()?);
+        }
+    }
+    files.sort();
+    Ok(files)
 }

@@ -1,9 +1,11 @@
 //! One entry, and what it makes of a user's settings.
 
 use jsonschema::Validator;
-use model::{Category, IntegrationKind};
+use model::{AuthMethod, Category, IntegrationKind};
 use serde_json::{Map, Value};
 
+use crate::api::Api;
+use crate::fixture::Fixture;
 use crate::problem::{Problem, Problems};
 use crate::schema;
 use crate::template::{Arg, Template};
@@ -32,12 +34,16 @@ pub struct Entry {
     pub sources: Vec<String>,
     /// JSON Schema of what a user fills in.
     pub config_schema: Value,
-    /// What goes under it.
+    /// What goes under it, for an MCP server.
     pub preset: Preset,
-    /// Which secrets it takes.
+    /// Which secrets it takes, for an MCP server.
     pub credentials: Vec<Credential>,
-    /// How to know that it works.
+    /// How to know that it works, for an MCP server.
     pub test: InventoryTest,
+    /// The HTTP API, where it is one.
+    pub api: Option<Api>,
+    /// Recorded exchanges that prove it.
+    pub fixtures: Vec<Fixture>,
     /// How often to look whether it is well, in seconds; `None` = as the hub does.
     pub health_interval_s: Option<u64>,
     /// The manifest as it was written.
@@ -76,6 +82,16 @@ pub struct InventoryTest {
     pub min_tools: usize,
 }
 
+/// What a connection with an API may say beside its settings.
+pub(crate) const API_CONNECTION_KEYS: &[&str] =
+    &["endpoint", "timeout", "retry_count", "concurrency", "tools", "record"];
+
+fn object(config: &Value) -> Result<&Map<String, Value>, Problems> {
+    config
+        .as_object()
+        .ok_or_else(|| Problems(vec![Problem::new("connection_config", "is not an object", "")]))
+}
+
 // === impl Entry ===
 
 impl Entry {
@@ -85,9 +101,32 @@ impl Entry {
     /// # Errors
     /// What does not fit the schema, or has no place in a template.
     pub fn resolve(&self, config: &Value) -> Result<Value, Problems> {
-        let given = config
-            .as_object()
-            .ok_or_else(|| Problems(vec![Problem::new("connection_config", "is not an object", "")]))?;
+        let given = object(config)?;
+        self.validate(config)?;
+        let config = schema::with_defaults(&self.config_schema, given);
+        self.merge(&config).map_err(|mut problem| {
+            let dot = if problem.key.is_empty() { "" } else { "." };
+            problem.key = format!("connection_config{dot}{}", problem.key);
+            Problems(vec![problem])
+        })
+    }
+
+    /// What a connection with the API says whose user filled in `config`: the settings that templates use, and
+    /// what is the hub's (`endpoint`, `timeout`, ...).
+    ///
+    /// # Errors
+    /// What does not fit the schema.
+    pub fn settle(&self, config: &Value) -> Result<(Map<String, Value>, Map<String, Value>), Problems> {
+        let given = object(config)?;
+        let declared: Vec<&String> = schema::properties(&self.config_schema).map(|(name, _)| name).collect();
+        let is_hubs = |name: &String| !declared.contains(&name) && API_CONNECTION_KEYS.contains(&name.as_str());
+        let (hubs, own): (Map<_, _>, Map<_, _>) =
+            given.clone().into_iter().partition(|(name, _)| is_hubs(name));
+        self.validate(&own.clone().into())?;
+        Ok((schema::with_defaults(&self.config_schema, &own), hubs))
+    }
+
+    fn validate(&self, config: &Value) -> Result<(), Problems> {
         let wrong: Vec<Problem> = self
             .validator
             .iter_errors(config)
@@ -97,15 +136,7 @@ impl Entry {
                 Problem::new(format!("connection_config{path}"), error.masked().to_string(), "")
             })
             .collect();
-        if !wrong.is_empty() {
-            return Err(Problems(wrong));
-        }
-        let config = schema::with_defaults(&self.config_schema, given);
-        self.merge(&config).map_err(|mut problem| {
-            let dot = if problem.key.is_empty() { "" } else { "." };
-            problem.key = format!("connection_config{dot}{}", problem.key);
-            Problems(vec![problem])
-        })
+        if wrong.is_empty() { Ok(()) } else { Err(Problems(wrong)) }
     }
 
     fn merge(&self, config: &Map<String, Value>) -> Result<Value, Problem> {
@@ -154,9 +185,23 @@ impl Entry {
         schema::example(&self.config_schema)
     }
 
-    /// The first required credential that is not among `fields`.
-    pub fn missing_credential(&self, has: impl Fn(&str) -> bool) -> Option<&Credential> {
-        self.credentials.iter().find(|one| one.required && !has(&one.field))
+    /// The secrets of a connection that proves itself in this way.
+    #[must_use]
+    pub fn credentials_of(&self, method: AuthMethod) -> Vec<Credential> {
+        let Some(api) = &self.api else { return self.credentials.clone() };
+        let fields = api.auth_of(method).map_or(&[][..], |auth| &auth.fields);
+        let credential = |field: &crate::api::Field| Credential {
+            field: field.place(),
+            title: field.title.clone(),
+            help: field.help.clone(),
+            required: field.is_required,
+        };
+        fields.iter().map(credential).collect()
+    }
+
+    /// The first required credential that is not among those that it `has`.
+    pub fn missing_credential(&self, method: AuthMethod, has: impl Fn(&str) -> bool) -> Option<Credential> {
+        self.credentials_of(method).into_iter().find(|one| one.required && !has(&one.field))
     }
 }
 

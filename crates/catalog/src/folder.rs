@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::problem::{Problem, Problems};
 use crate::{Entry, ICON, MANIFEST};
@@ -20,12 +20,18 @@ struct BuiltIn {
     slug: &'static str,
     manifest: &'static str,
     icon: &'static str,
+    /// Files of `fixtures/`: name and text.
+    fixtures: &'static [(&'static str, &'static str)],
 }
 
 const BUILT_IN: &[BuiltIn] = include!(concat!(env!("OUT_DIR"), "/built_in.rs"));
 
 /// The most folders that are looked at in one place.
 const ENTRIES_MAX: usize = 2_000;
+/// The most files of fixtures that an entry has.
+const FIXTURE_FILES_MAX: usize = 200;
+/// The folder of an entry with its fixtures.
+const FIXTURES: &str = "fixtures";
 /// The most bytes that are read of a file; each kind has a smaller limit of its own.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
@@ -35,7 +41,13 @@ pub fn built_in() -> Shelf {
     let mut shelf = Shelf::default();
     for one in BUILT_IN {
         let file = format!("integrations/{}/{MANIFEST}", one.slug);
-        shelf.put(one.slug, Entry::read(one.slug, &file, one.manifest, one.icon));
+        let read = Entry::read(one.slug, &file, one.manifest, one.icon).and_then(|mut entry| {
+            for (name, text) in one.fixtures {
+                entry.add_fixtures(&format!("integrations/{}/{FIXTURES}/{name}", one.slug), text)?;
+            }
+            Ok(entry)
+        });
+        shelf.put(one.slug, read);
     }
     shelf
 }
@@ -64,11 +76,33 @@ pub fn read_folder(folder: &Path) -> io::Result<Shelf> {
         }
         let read = text(&file).and_then(|manifest| {
             let icon = text(&path.join(ICON))?;
-            Entry::read(&slug, &file.display().to_string(), &manifest, &icon)
+            let mut entry = Entry::read(&slug, &file.display().to_string(), &manifest, &icon)?;
+            for file in fixtures(path)? {
+                entry.add_fixtures(&file.display().to_string(), &text(&file)?)?;
+            }
+            Ok(entry)
         });
         shelf.put(&slug, read);
     }
     Ok(shelf)
+}
+
+/// The files of `fixtures/`, in the order of their names.
+fn fixtures(path: &Path) -> Result<Vec<PathBuf>, Problems> {
+    let folder = path.join(FIXTURES);
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let listed = fs::read_dir(&folder).and_then(|all| {
+        all.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<PathBuf>>>()
+    });
+    let mut files = listed.map_err(|error| told(&folder, format!("cannot be listed: {error}")))?;
+    files.retain(|file| file.extension().is_some_and(|end| end == "yaml"));
+    files.sort();
+    if files.len() > FIXTURE_FILES_MAX {
+        return Err(told(&folder, format!("holds more than {FIXTURE_FILES_MAX} files")));
+    }
+    Ok(files)
 }
 
 fn text(path: &Path) -> Result<String, Problems> {

@@ -4,14 +4,16 @@
 //! Not its job: storing entries, or connecting anything. A manifest is read once; [`Entry::resolve`] is a
 //! pure function from what a user fills in to what a connection says. Start reading at [`Entry::read`].
 
+pub mod api;
 mod entry;
+pub mod fixture;
 mod folder;
 mod icon;
 mod near;
 mod problem;
 mod read;
 mod schema;
-mod template;
+pub mod template;
 pub mod yaml;
 
 pub use entry::{Credential, Entry, InventoryTest, Preset};

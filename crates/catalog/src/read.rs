@@ -1,12 +1,15 @@
 //! The grammar of `integration.yaml`. Strict: what is unknown, missing or of the wrong type is told with its
 //! line, and reading goes on, so that one look shows every mistake.
 
+mod api;
 mod fields;
+pub(crate) mod fixtures;
 mod preset;
 
+use model::IntegrationKind;
 use serde_json::Value as Json;
 
-use crate::entry::{Credential, Entry, InventoryTest};
+use crate::entry::{API_CONNECTION_KEYS, Credential, Entry, InventoryTest, Preset};
 use crate::icon::check_icon;
 use crate::problem::{Problem, Problems};
 use crate::{ICON, schema, yaml};
@@ -101,10 +104,30 @@ fn read(folder: &str, manifest: &str, icon: &str, reading: &mut Reading) -> Opti
     };
     let config_schema = config_schema.unwrap_or_default();
     check_visibility(schema_line, &config_schema, reading);
-    let preset = preset::read(&mut top, &config_schema, reading);
-    check_reach(schema_line, &config_schema, &preset.names(), reading);
-    let credentials = credentials(&mut top, reading);
-    let test = test(&mut top, reading);
+    let is_api = top.node("api").is_some();
+    let (mut preset, mut secrets, mut tested) = (Preset::default(), Vec::new(), InventoryTest { min_tools: 0 });
+    let mut http = None;
+    if is_api {
+        if let Some((api, used)) = api::read(&mut top, &config_schema, reading) {
+            let used: Vec<&str> = used.iter().map(String::as_str).collect();
+            check_reach(schema_line, &config_schema, &used, API_CONNECTION_KEYS, reading);
+            http = Some(api);
+        }
+        for other in ["preset", "credentials"] {
+            if top.node(other).is_some() {
+                let hint = "an API's are in `api` and `auth`";
+                reading.error(top.line(other), other, "is for MCP servers", hint);
+            }
+        }
+    } else {
+        preset = preset::read(&mut top, &config_schema, reading);
+        check_reach(schema_line, &config_schema, &preset.names(), CONNECTION_KEYS, reading);
+        secrets = credentials(&mut top, reading);
+        tested = test(&mut top, reading)?;
+        if kind.is_some_and(|kind: IntegrationKind| kind != IntegrationKind::Mcp) {
+            reading.error(top.at, "api", "missing", "an entry that is no MCP server says how its API is spoken to");
+        }
+    }
     let health_interval_s = health(&mut top, reading);
     top.finish(reading);
     Some(Entry {
@@ -118,8 +141,10 @@ fn read(folder: &str, manifest: &str, icon: &str, reading: &mut Reading) -> Opti
         sources,
         config_schema,
         preset,
-        credentials,
-        test: test?,
+        credentials: secrets,
+        test: tested,
+        api: http,
+        fixtures: Vec::new(),
         health_interval_s,
         manifest: manifest.to_owned(),
         icon: icon.to_owned(),
@@ -171,15 +196,15 @@ fn check_visibility(line: u32, schema: &Json, reading: &mut Reading) {
 }
 
 /// A property that no template uses goes to the connection, and has to be something there.
-fn check_reach(line: u32, schema: &Json, used: &[&str], reading: &mut Reading) {
+fn check_reach(line: u32, schema: &Json, used: &[&str], keys: &[&str], reading: &mut Reading) {
     for (name, _) in schema::properties(schema) {
-        if !used.contains(&name.as_str()) && !CONNECTION_KEYS.contains(&name.as_str()) {
+        if !used.contains(&name.as_str()) && !keys.contains(&name.as_str()) {
             let what = "no template uses it, and a connection has no such key: it would do nothing";
             reading.error(
                 line,
                 &format!("config_schema.properties.{name}"),
                 what,
-                "use `{config.NAME}` in `preset`",
+                "use `{config.NAME}` in `preset` or `api`",
             );
         }
     }

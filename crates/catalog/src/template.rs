@@ -1,4 +1,4 @@
-//! Templates of a preset: texts with `{config.NAME}` in them, parsed once, filled in per connection.
+//! Templates: texts with holes such as `{config.NAME}` in them, parsed once, filled in per connection or call.
 //!
 //! A value never becomes more than its text: nothing is quoted, split or read again, so that what a user
 //! fills in stays one argument. `{{` and `}}` stand for the braces themselves.
@@ -9,12 +9,36 @@ use crate::problem::Problem;
 
 /// A text with holes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Template(Vec<Part>);
+pub struct Template(Vec<Part>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
     Text(String),
-    Config(String),
+    Hole(Hole),
+}
+
+/// A place for a value: `{config.NAME}`, or `{input.NAME...}` for one of several segments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hole {
+    /// Where the value is from.
+    pub scope: Scope,
+    /// Which one.
+    pub name: String,
+    /// It may be more than one segment of a path.
+    pub is_rest: bool,
+}
+
+/// Where the value of a hole is from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// What the connection's user filled in.
+    Config,
+    /// The arguments of a call.
+    Input,
+    /// The connection's secrets.
+    Secret,
+    /// What a signature is made over: `method`, `path`, `query`, `body`, `time`, `nonce`.
+    Sign,
 }
 
 /// One element of `args`.
@@ -36,11 +60,19 @@ pub(crate) enum Arg {
 // === impl Template ===
 
 impl Template {
-    /// Reads a text.
+    /// Reads a text whose holes are settings.
     ///
     /// # Errors
     /// What is wrong with its braces.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, String> {
+        Self::parse_in(text, &[Scope::Config])
+    }
+
+    /// Reads a text whose holes are of these scopes.
+    ///
+    /// # Errors
+    /// What is wrong with its braces.
+    pub(crate) fn parse_in(text: &str, scopes: &[Scope]) -> Result<Self, String> {
         let mut parts = Vec::new();
         let mut plain = String::new();
         let mut rest = text;
@@ -54,16 +86,21 @@ impl Template {
                 plain.push('}');
                 rest = after;
             } else {
-                let hole = from.strip_prefix("{config.").and_then(|after| after.split_once('}'));
-                let Some((name, after)) = hole.filter(|(name, _)| is_name(name)) else {
+                let hole = from.strip_prefix('{').and_then(|after| after.split_once('}'));
+                let Some((hole, after)) = hole.and_then(|(hole, after)| Some((Hole::read(hole, scopes)?, after)))
+                else {
+                    let known: Vec<String> =
+                        scopes.iter().map(|scope| format!("`{{{}.NAME}}`", scope.word())).collect();
+                    let text: String = text.chars().take(80).collect();
                     return Err(format!(
-                        "`{text}` has a brace that is no `{{config.NAME}}`; write `{{{{` or `}}}}` for a brace itself"
+                        "`{text}` has a brace that is no {}; write `{{{{` or `}}}}` for a brace itself",
+                        known.join(" or ")
                     ));
                 };
                 if !plain.is_empty() {
                     parts.push(Part::Text(std::mem::take(&mut plain)));
                 }
-                parts.push(Part::Config(name.to_owned()));
+                parts.push(Part::Hole(hole));
                 rest = after;
             }
         }
@@ -76,10 +113,45 @@ impl Template {
 
     /// The settings that it asks for.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.holes().filter(|hole| hole.scope == Scope::Config).map(|hole| hole.name.as_str())
+    }
+
+    /// Its holes, in order.
+    pub fn holes(&self) -> impl Iterator<Item = &Hole> {
         self.0.iter().filter_map(|part| match part {
-            Part::Config(name) => Some(name.as_str()),
+            Part::Hole(hole) => Some(hole),
             Part::Text(_) => None,
         })
+    }
+
+    /// The one hole that it is, where it is nothing else: its value stays what it is, a number or a list.
+    #[must_use]
+    pub fn only_hole(&self) -> Option<&Hole> {
+        match self.0.as_slice() {
+            [Part::Hole(hole)] => Some(hole),
+            _ => None,
+        }
+    }
+
+    /// The text with what `value` says for each hole; `None` as soon as one has no value.
+    ///
+    /// # Errors
+    /// Those of `value`.
+    pub fn fill<E>(
+        &self,
+        mut value: impl FnMut(&Hole) -> Result<Option<String>, E>,
+    ) -> Result<Option<String>, E> {
+        let mut out = String::new();
+        for part in &self.0 {
+            match part {
+                Part::Text(text) => out.push_str(text),
+                Part::Hole(hole) => match value(hole)? {
+                    Some(text) => out.push_str(&text),
+                    None => return Ok(None),
+                },
+            }
+        }
+        Ok(Some(out))
     }
 
     /// The texts that it becomes: none where a setting is missing, several where one is a list.
@@ -88,7 +160,7 @@ impl Template {
         for part in &self.0 {
             let values = match part {
                 Part::Text(text) => vec![text.clone()],
-                Part::Config(name) => match config.get(name) {
+                Part::Hole(Hole { name, .. }) => match config.get(name) {
                     None | Some(Value::Null) => return Ok(Vec::new()),
                     Some(Value::Array(items)) => {
                         items.iter().map(|item| text_of(name, item)).collect::<Result<_, _>>()?
@@ -118,7 +190,7 @@ impl Template {
 
     /// A user's value at the beginning of an argument must not become an option of the program.
     fn refuse_options(&self, texts: &[String]) -> Result<(), Problem> {
-        let Some(Part::Config(name)) = self.0.first() else { return Ok(()) };
+        let Some(Part::Hole(Hole { name, .. })) = self.0.first() else { return Ok(()) };
         if texts.iter().any(|text| text.starts_with('-')) {
             let what = "begins with `-`, which the program would take for an option";
             return Err(Problem::new(name, what, "for a path, write it with `./` or whole"));
@@ -176,6 +248,34 @@ impl Arg {
             return Err(Problem::new("", format!("becomes more than {ARGS_MAX} arguments"), ""));
         }
         Ok(())
+    }
+}
+
+// === impl Hole, Scope ===
+
+impl Hole {
+    fn read(text: &str, scopes: &[Scope]) -> Option<Self> {
+        let (scope, name) = text.split_once('.')?;
+        let scope = scopes.iter().copied().find(|one| one.word() == scope)?;
+        let (name, is_rest) = match name.strip_suffix("...") {
+            Some(name) => (name, true),
+            None => (name, false),
+        };
+        let is_fit = is_name(name) && (!is_rest || matches!(scope, Scope::Input | Scope::Config));
+        is_fit.then(|| Self { scope, name: name.to_owned(), is_rest })
+    }
+}
+
+impl Scope {
+    /// The word in a template.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Config => "config",
+            Self::Input => "input",
+            Self::Secret => "secret",
+            Self::Sign => "sign",
+        }
     }
 }
 

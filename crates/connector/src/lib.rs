@@ -7,6 +7,7 @@
 pub mod credentials;
 pub mod ctx;
 pub mod inventory;
+pub mod oauth;
 pub mod request;
 
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! The only room that holds keys: randomness, the master key, what is derived from it, and where
-//! secrets come from.
+//! The only room that holds keys: randomness, the master key, what is derived from it, where secrets come
+//! from, and what is signed with them.
 //!
 //! Not its job: deciding who may use a secret (`policy`, `call`) or storing sealed rows (`store-*`).
 //! Start reading at [`MasterKey`]; everything else is made from it.
@@ -10,6 +10,7 @@ mod envelope;
 mod master;
 mod reference;
 mod seal;
+pub mod sign;
 
 pub use digest::{KeyDigester, same};
 pub use entropy::SystemEntropy;

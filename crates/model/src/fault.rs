@@ -112,6 +112,10 @@ codes! {
     ANSWER_TOO_LARGE = 1406, 502, "Answer too large";
     /// The egress guard refused the address.
     EGRESS_REFUSED = 1407, 502, "Address not allowed";
+    /// The system behind the connection says that it is asked too much.
+    RATE_LIMITED = 1408, 429, "Upstream's rate limit reached";
+    /// The caller, or the connection, has to give leave in a browser first.
+    LEAVE_NEEDED = 1409, 401, "Authorisation needed";
     /// The connection's entry is incomplete or wrong.
     MISCONFIGURED = 1501, 503, "Connection not configured";
     /// A question back to the caller could not be asked or was not answered.
@@ -157,6 +161,8 @@ impl Fault {
             1401 | 1404 => (Blame::Upstream, Retry::OutcomeUnknown),
             1402 => (Blame::Upstream, Retry::Safe),
             1407 => (Blame::Operator, Retry::Never),
+            1408 => (Blame::Upstream, Retry::AfterMs(1000)),
+            1409 => (Blame::Caller, Retry::Never),
             1400..=1499 => (Blame::Upstream, Retry::Never),
             1500..=1599 => (Blame::Operator, Retry::Never),
             1600..=1699 => (Blame::Caller, Retry::Never),

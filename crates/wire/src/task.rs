@@ -181,27 +181,9 @@ pub fn related_to(raw: &[u8], shown: Option<&str>) -> Option<Vec<u8>> {
     Some(object.edit(&[("_meta", meta.as_deref())]))
 }
 
-/// A moment as both forms write it (RFC 3339, UTC), from milliseconds since 1970.
-#[must_use]
-pub fn moment(ms: i64) -> String {
-    let (days, of_day) = (ms.div_euclid(86_400_000), ms.rem_euclid(86_400_000));
-    // Days to a date of the Gregorian calendar: years are counted from March, in eras of 400.
-    let shifted = days + 719_468;
-    let (era, of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    let (hour, minute) = (of_day / 3_600_000, of_day / 60_000 % 60);
-    let (second, ms) = (of_day / 1000 % 60, of_day % 1000);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Status, Support, Task, has_core, has_extension, moment, related_to, support};
+    use super::{Status, Support, Task, has_core, has_extension, related_to, support};
 
     fn value(raw: &[u8]) -> serde_json::Value {
         serde_json::from_slice(raw).unwrap()
@@ -244,9 +226,4 @@ mod tests {
         assert_eq!(value(&related_to(&named, None).unwrap()), serde_json::json!({"a":1}));
     }
 
-    #[test]
-    fn moments_are_written_as_both_forms_want_them() {
-        assert_eq!(moment(0), "1970-01-01T00:00:00.000Z");
-        assert_eq!(moment(1_709_210_096_789), "2024-02-29T12:34:56.789Z");
-    }
 }

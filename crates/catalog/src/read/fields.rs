@@ -66,7 +66,7 @@ impl<'n> Fields<'n> {
         }
     }
 
-    fn key(&self, name: &str) -> String {
+    pub(super) fn key(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
     }
 
@@ -130,6 +130,39 @@ impl<'n> Fields<'n> {
                 reading.unknown(self.line(name), &self.key(name), &text, &known);
             })
             .ok()
+    }
+
+    /// One of these words; `None` where it is absent or none of them.
+    pub(super) fn choice<T: Copy>(
+        &mut self,
+        name: &'static str,
+        words: &[(&str, T)],
+        reading: &mut Reading,
+    ) -> Option<T> {
+        let text = self.text(name, 64, reading)?;
+        let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
+        if found.is_none() {
+            let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            reading.unknown(self.line(name), &self.key(name), &text, &known);
+        }
+        found
+    }
+
+    /// A map; its members are read by the caller.
+    pub(super) fn map(&mut self, name: &'static str, prefix: &'static str, reading: &mut Reading) -> Option<Self> {
+        Fields::open(self.node(name)?, prefix, reading)
+    }
+
+    /// Its members, for maps whose keys are names that the manifest makes up.
+    pub(super) fn members(&mut self, name: &'static str, reading: &mut Reading) -> &'n [(Word, Node)] {
+        match self.node(name) {
+            None => &[],
+            Some(Node { value: Value::Map(members), .. }) => members,
+            Some(node) => {
+                self.wrong(node, name, "a map", reading);
+                &[]
+            }
+        }
     }
 
     pub(super) fn flag(&mut self, name: &'static str, reading: &mut Reading) -> Option<bool> {

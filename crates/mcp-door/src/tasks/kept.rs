@@ -55,7 +55,7 @@ impl Door {
         let kept = Kept {
             result,
             is_error,
-            made: task::moment(self.parts().clock.now().0),
+            made: self.parts().clock.now().to_rfc3339_ms(),
             until: Instant::now() + HELD_FOR,
             principal,
         };

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use model::Timestamp;
 use serde_json::Value;
 
 use super::client::{Remote, block_on, cell, escape};
@@ -77,7 +78,7 @@ fn row(call: &Value) -> Vec<String> {
         (_, code) => code,
     };
     vec![
-        moment(call.get("at").and_then(Value::as_i64).unwrap_or(0)),
+        Timestamp(call.get("at").and_then(Value::as_i64).unwrap_or(0)).to_rfc3339(),
         cell(call, "id"),
         cell(call, "door"),
         cell(call, "connection"),
@@ -85,32 +86,4 @@ fn row(call: &Value) -> Vec<String> {
         outcome,
         format!("{}.{}", micros / 1000, micros / 100 % 10),
     ]
-}
-
-/// Milliseconds since 1970 as UTC. Days to dates as in Howard Hinnant's `civil_from_days`.
-pub(crate) fn moment(ms: i64) -> String {
-    let (days, rest) = (ms.div_euclid(86_400_000), ms.rem_euclid(86_400_000) / 1000);
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_part = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month_part + 2) / 5 + 1;
-    let month = if month_part < 10 { month_part + 3 } else { month_part - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::moment;
-
-    #[test]
-    fn moments_are_dates() {
-        assert_eq!(moment(0), "1970-01-01T00:00:00Z");
-        assert_eq!(moment(951_782_399_000), "2000-02-28T23:59:59Z");
-        assert_eq!(moment(951_868_799_000), "2000-02-29T23:59:59Z");
-        assert_eq!(moment(1_790_000_000_000), "2026-09-21T14:13:20Z");
-    }
 }

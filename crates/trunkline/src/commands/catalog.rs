@@ -2,9 +2,10 @@
 //! no hub is asked. Exit code 1 where an entry is broken or does not do what it says.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use catalog::Entry;
-use model::{Key, Secret};
+use model::{AuthMethod, Key, Secret};
 use serde_json::{Map, Value, json};
 use store::Origin;
 
@@ -48,7 +49,7 @@ fn list(is_json: bool, all: &Gathered) -> Result<(), Quit> {
         let entries: Vec<Value> = all.entries.values().map(|(origin, entry)| brief(*origin, entry)).collect();
         out(&json!({ "entries": entries, "problems": all.problems }).to_string());
     } else {
-        let row = |(origin, entry): &(Origin, Entry)| {
+        let row = |(origin, entry): &(Origin, Arc<Entry>)| {
             vec![
                 entry.slug.clone(),
                 entry.version.clone(),
@@ -99,7 +100,7 @@ fn brief(origin: Origin, entry: &Entry) -> Value {
     })
 }
 
-fn find<'a>(all: &'a Gathered, slug: &str) -> Result<&'a (Origin, Entry), Quit> {
+fn find<'a>(all: &'a Gathered, slug: &str) -> Result<&'a (Origin, Arc<Entry>), Quit> {
     all.entries.get(slug).ok_or_else(|| {
         let near = catalog::nearest(slug, all.entries.keys().map(String::as_str));
         let hint = near.map_or_else(
@@ -117,7 +118,7 @@ fn verify(
     pairs: &[String],
     timeout_s: Option<u64>,
 ) -> Result<(), Quit> {
-    let wanted: Vec<&(Origin, Entry)> = match slug {
+    let wanted: Vec<&(Origin, Arc<Entry>)> = match slug {
         // A broken one is among the problems.
         Some(slug) if all.broken.iter().any(|broken| broken == slug) => Vec::new(),
         Some(slug) => vec![find(all, slug)?],
@@ -162,10 +163,13 @@ fn verify(
 /// Fills the entry in and reads it as a connection is read; with a time, starts it and counts its tools.
 /// The outer error is this machine's, the inner one the entry's.
 fn check(
-    entry: &Entry,
+    entry: &Arc<Entry>,
     over: &Map<String, Value>,
     timeout_s: Option<u64>,
 ) -> Result<Result<Option<usize>, String>, Quit> {
+    if entry.api.is_some() {
+        return replayed(entry);
+    }
     let mut config = entry.example();
     if let Some(members) = config.as_object_mut() {
         members.extend(over.clone());
@@ -180,12 +184,13 @@ fn check(
     let read = of_stored(key.clone(), &resolved, &secrets, true);
     let mcp = match read.shape {
         Shape::Mcp(mcp) => mcp,
+        Shape::Api(_) => return Ok(Err("is no MCP server".to_owned())),
         Shape::Broken(why) => return Ok(Err(why)),
         Shape::Later(later) => return Ok(Err(later.reason)),
         Shape::Off => return Ok(Err("its preset switches it off".to_owned())),
     };
     let Some(timeout_s) = timeout_s else { return Ok(Ok(None)) };
-    if let Some(missing) = entry.missing_credential(|field| secrets.contains_key(field)) {
+    if let Some(missing) = entry.missing_credential(AuthMethod::None, |field| secrets.contains_key(field)) {
         let name = missing.field.trim_start_matches("env.");
         return Ok(Err(format!(
             "not run: it needs {}; set the variable {name} for this command",
@@ -208,6 +213,19 @@ fn check(
             }
         }
     })
+}
+
+/// Replays the fixtures of an entry of an HTTP API: how many tools they show.
+fn replayed(entry: &Arc<Entry>) -> Result<Result<Option<usize>, String>, Quit> {
+    let runtime = control_runtime()?;
+    let proof = runtime.block_on(connector_http::verify(entry));
+    if !proof.unproved.is_empty() {
+        return Ok(Err(format!("no fixture shows: {}", proof.unproved.join(", "))));
+    }
+    if !proof.failed.is_empty() {
+        return Ok(Err(proof.failed.join("; ")));
+    }
+    Ok(Ok(entry.api.as_ref().map(|api| api.tools.len())))
 }
 
 /// The secrets that this command's own environment has for the entry.

@@ -63,7 +63,7 @@ pub(crate) fn show(shared: &Shared) -> Result<(), Quit> {
 
 fn state(entry: &crate::config::entry::Entry) -> (String, Value) {
     let (state, reason) = match &entry.shape {
-        Shape::Mcp(_) => ("ready", None),
+        Shape::Mcp(_) | Shape::Api(_) => ("ready", None),
         Shape::Later(later) => ("configuring", Some(&later.reason)),
         Shape::Off => ("disconnected", None),
         Shape::Broken(reason) => ("error", Some(reason)),

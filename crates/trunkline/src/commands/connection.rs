@@ -2,13 +2,12 @@
 
 use std::io::{BufRead, IsTerminal, Read, Write};
 
-use model::{Clock, Secret, SystemClock};
+use model::{Clock, Secret, SystemClock, Timestamp};
 use rustix::termios;
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use super::call::{object, of_pairs};
-use super::calls::moment;
 use super::client::{Remote, block_on, cell, escape};
 use crate::cli::{ConnectionContent, ConnectionVerb, Shared};
 use crate::say::{Quit, note, out, plain, table};
@@ -266,7 +265,7 @@ fn health(answer: &Value) -> String {
 }
 
 fn at(one: &Value, field: &str) -> String {
-    one.get(field).and_then(Value::as_i64).map(moment).unwrap_or_default()
+    one.get(field).and_then(Value::as_i64).map(|ms| Timestamp(ms).to_rfc3339()).unwrap_or_default()
 }
 
 /// Connections as rows with a heading.

@@ -1,24 +1,29 @@
 //! One entry of `integrations`. Each is read on its own: what is wrong with one becomes that entry's
 //! reason, and the others never notice.
 
+mod api;
 mod auth;
 mod child;
 mod later;
 mod mcp;
 mod secret;
+mod usage;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use credential::{resolve_reference, same};
-use model::{Key, Secret};
+use model::{AuthMethod, Key, Secret};
 
 use super::fields::{Env, Fields, Reading};
 use super::problem::{Scope, Severity};
 use super::tree::{Mark, Node, Value, Word};
 
+pub(crate) use api::ApiEntry;
 pub(crate) use later::Later;
 pub(crate) use mcp::{McpEntry, Transport};
 pub(crate) use secret::looks_secret;
+pub(crate) use usage::Usage;
 
 /// What `type` may be.
 pub(crate) const TYPES: &[(&str, Type)] = &[
@@ -72,6 +77,8 @@ pub(crate) struct Entry {
 pub(crate) enum Shape {
     /// An MCP server, ready to be connected.
     Mcp(Box<McpEntry>),
+    /// An HTTP API, ready to be connected.
+    Api(Box<ApiEntry>),
     /// Well formed, but waiting: for a connector of a later version, or for something to be added.
     Later(Later),
     /// Switched off with `enabled: false`.
@@ -140,8 +147,8 @@ fn read(key: Key, word: &Word, node: &Node, path: &str, reading: &mut Reading<'_
 /// What the fields of a stored connection are called when they are wrong.
 const STORED: &str = "connection_config";
 
-/// The entry of a connection that was made through the API: the same grammar, as JSON. Nothing in it is
-/// looked up anywhere: references are for the administrator's file.
+/// The entry of a connection with an MCP server that was made through the API: the same grammar, as JSON.
+/// Nothing in it is looked up anywhere: references are for the administrator's file.
 pub(crate) fn of_stored(
     key: Key,
     config: &serde_json::Value,
@@ -152,6 +159,44 @@ pub(crate) fn of_stored(
     if let Some(members) = config.as_object_mut() {
         members.insert("type".to_owned(), "mcp".into());
     }
+    stored(key, &config, secrets, is_private_allowed)
+}
+
+/// The same of a connection with an API that the catalogue describes.
+pub(crate) fn of_stored_api(
+    key: Key,
+    manifest: &Arc<catalog::Entry>,
+    config: &serde_json::Value,
+    method: AuthMethod,
+    secrets: &BTreeMap<String, Secret>,
+    is_private_allowed: bool,
+) -> Entry {
+    let (own, hubs) = match manifest.settle(config) {
+        Ok(settled) => settled,
+        Err(problems) => return Entry::broken(key, problems.to_string().replace('\n', "; ")),
+    };
+    let mut said = serde_json::Value::Object(hubs);
+    if let Some(members) = said.as_object_mut() {
+        members.insert("type".to_owned(), "api".into());
+        members.insert("integration".to_owned(), manifest.slug.as_str().into());
+        members.insert("config".to_owned(), own.into());
+        members.insert("auth".to_owned(), serde_json::json!({ "type": method.as_str(), "credentials": {} }));
+    }
+    let mut entry = stored(key, &said, secrets, is_private_allowed);
+    if let Shape::Api(api) = &mut entry.shape {
+        api.manifest = Some(Arc::clone(manifest));
+    }
+    let said = format!("{}{}{}", entry.said.expose(), manifest.version, manifest.manifest);
+    entry.said = Secret::new(said);
+    entry
+}
+
+fn stored(
+    key: Key,
+    config: &serde_json::Value,
+    secrets: &BTreeMap<String, Secret>,
+    is_private_allowed: bool,
+) -> Entry {
     let nothing: Env<'_> = &|_| None;
     let mut reading = Reading::new(None, nothing);
     let at = Mark { line: 1, column: 1 };
@@ -177,6 +222,9 @@ pub(crate) fn of_stored(
         // A literal address is a permission only where the administrator writes it.
         (true, Shape::Mcp(mcp)) => {
             Shape::Mcp(Box::new(McpEntry { private_allowed: is_private_allowed, ..*mcp }))
+        }
+        (true, Shape::Api(api)) => {
+            Shape::Api(Box::new(ApiEntry { private_allowed: is_private_allowed, ..*api }))
         }
         (true, shape) => shape,
     };
@@ -229,6 +277,7 @@ fn shape(at: Mark, node: &Node, path: &str, reading: &mut Reading<'_>) -> (Optio
     };
     let shape = match kind {
         Type::Mcp => mcp::read(at, fields, reading),
+        Type::Api => api::read(at, fields, reading),
         other => Some(later::read(at, other, fields, reading)),
     };
     match shape {

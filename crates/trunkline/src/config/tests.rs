@@ -277,10 +277,10 @@ fn how_often_a_call_is_tried_again_and_which_tools_may_be_done_twice() {
         "integrations:\n  a: { url: https://x.example/mcp, retry_count: 3, tools: { deny: [\"get_secret\"], repeatable: [\"get_*\"] } }\n  b: { url: https://x.example/mcp, retry_count: 11, tools: { repeatable: [\"a b\"] } }\n",
     );
     let Shape::Mcp(entry) = &config.entries[0].shape else { panic!("not ready") };
-    let repeatable: Vec<_> = entry.repeatable.iter().map(policy::Pattern::as_str).collect();
-    assert_eq!((entry.retry_count, repeatable), (3, vec!["get_*"]));
+    let repeatable: Vec<_> = entry.usage.repeatable.iter().map(policy::Pattern::as_str).collect();
+    assert_eq!((entry.usage.retry_count, repeatable), (3, vec!["get_*"]));
     assert_eq!(
-        (entry.tools.allow.as_deref(), entry.tools.deny.as_slice()),
+        (entry.usage.tools.allow.as_deref(), entry.usage.tools.deny.as_slice()),
         (None, &["get_secret".into()][..])
     );
     let told = lines(&config);

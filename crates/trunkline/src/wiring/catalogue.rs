@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use store::{IntegrationCommand, IntegrationQuery, IntegrationRow, Json, Origin, Store};
 use tokio::sync::Mutex;
 
-use super::manifests::Manifests;
+use super::manifests::{Manifests, Versions};
 use crate::config::Config;
 use crate::config::hub::Hub;
 
@@ -33,7 +33,7 @@ pub(crate) struct Catalogue {
 #[derive(Default)]
 pub(crate) struct Gathered {
     /// Those that are whole, by slug, and where each is from.
-    pub(crate) entries: BTreeMap<String, (Origin, catalog::Entry)>,
+    pub(crate) entries: BTreeMap<String, (Origin, Arc<catalog::Entry>)>,
     /// Slugs of those that are not.
     pub(crate) broken: Vec<String>,
     /// What is wrong.
@@ -76,7 +76,7 @@ impl Gathered {
                 // A copy of what is compiled in changes nothing.
                 Some((_, there)) if there.manifest == entry.manifest => {}
                 _ => {
-                    self.entries.insert(entry.slug.clone(), (origin, entry));
+                    self.entries.insert(entry.slug.clone(), (origin, Arc::new(entry)));
                 }
             }
         }
@@ -143,7 +143,7 @@ impl Catalogue {
                 self.store.change_integration(withdraw).await.map_err(|error| error.fault())?;
                 tracing::info!(slug = row.slug, "taken out of the catalogue");
             }
-            known.insert(row.id, self.versions(&row).await?);
+            known.insert(row.id, Versions { present: row.version.clone(), all: self.versions(&row).await? });
         }
         self.manifests.replace(known);
         Ok(())

@@ -4,6 +4,7 @@
 //! An unchanged entry is never touched. A changed one gets a new connector for new calls, while calls in
 //! flight finish on the old one. An entry that an edit broke keeps what ran before, and says so.
 
+mod apis;
 mod directory;
 mod stored;
 
@@ -23,7 +24,7 @@ use tokio::runtime::Handle;
 use super::manifests::Manifests;
 use super::waiting::Waiting;
 use crate::config::Config;
-use crate::config::entry::{Entry, McpEntry, Shape, Transport};
+use crate::config::entry::{Entry, McpEntry, Shape, Transport, Usage};
 use crate::config::hub::Limits;
 
 /// How long calls in flight may go on after their connection was replaced or removed.
@@ -37,6 +38,7 @@ const CONNECT_TIMEOUT_MS: u64 = 30_000;
 pub(crate) struct Connections {
     pipeline: Arc<Pipeline>,
     parts: mcp_upstream::Parts,
+    api_parts: connector_http::Parts,
     limits: Limits,
     stored: stored::Stored,
     /// The runtime that owns connectors.
@@ -99,12 +101,14 @@ impl Connections {
     pub(crate) fn new(
         pipeline: Arc<Pipeline>,
         parts: mcp_upstream::Parts,
+        api_parts: connector_http::Parts,
         limits: Limits,
         shelf: Shelf,
     ) -> Arc<Self> {
         Arc::new(Self {
             pipeline,
             parts,
+            api_parts,
             limits,
             stored: stored::Stored::new(shelf),
             control: Handle::current(),
@@ -146,7 +150,7 @@ impl Connections {
                     Live { entry: entry.clone(), broken: None, is_file_managed, ..live }
                 }
                 // What runs goes on: one slip of the pen must not take a working connection down.
-                (Some(live), Shape::Broken(reason)) if matches!(live.entry.shape, Shape::Mcp(_)) => {
+                (Some(live), Shape::Broken(reason)) if matches!(live.entry.shape, Shape::Mcp(_) | Shape::Api(_)) => {
                     changes.kept.push(key.to_string());
                     tracing::error!(connection = %key, "its entry is wrong, the old one stays in force: {reason}");
                     Live {
@@ -224,8 +228,16 @@ impl Connections {
         let mut settings = MountSettings::default();
         let connector: Arc<dyn Connector> = match &entry.shape {
             Shape::Mcp(mcp) => {
-                settings = mount_settings(mcp);
+                settings = mount_settings(&mcp.usage);
                 McpUpstream::start(self.settings_of(&entry.key, mcp), self.parts.clone())
+            }
+            Shape::Api(api) => {
+                settings = mount_settings(&api.usage);
+                match self.api_connector(&entry.key, api) {
+                    Ok(connector) => connector,
+                    Err(apis::Wanting::More(what)) => waiting(ConnectionStatus::Configuring, Some(what)),
+                    Err(apis::Wanting::Mending(what)) => waiting(ConnectionStatus::Error, Some(what)),
+                }
             }
             Shape::Later(later) => waiting(ConnectionStatus::Configuring, Some(later.reason.clone())),
             Shape::Off => {
@@ -283,7 +295,7 @@ pub(crate) fn upstream_settings(key: &Key, mcp: &McpEntry, limits: &Limits) -> m
             Some(Era::Legacy) => EraChoice::Legacy,
         },
         sessions: mcp.sessions,
-        timeout_ms: mcp.timeout_ms,
+        timeout_ms: mcp.usage.timeout_ms,
         connect_timeout_ms: CONNECT_TIMEOUT_MS,
         line_bytes_max: limits.line_bytes,
         result_bytes_max: limits.result_bytes,
@@ -292,14 +304,14 @@ pub(crate) fn upstream_settings(key: &Key, mcp: &McpEntry, limits: &Limits) -> m
     }
 }
 
-fn mount_settings(mcp: &McpEntry) -> MountSettings {
+fn mount_settings(usage: &Usage) -> MountSettings {
     MountSettings {
-        timeout_ms: mcp.timeout_ms,
-        retry_count: mcp.retry_count,
-        repeatable: mcp.repeatable.clone(),
-        concurrency_max: mcp.concurrency,
-        tools: ToolLists { allow: mcp.tools.allow.clone(), deny: mcp.tools.deny.clone() },
-        is_recording_arguments: mcp.is_recording_arguments,
+        timeout_ms: usage.timeout_ms,
+        retry_count: usage.retry_count,
+        repeatable: usage.repeatable.clone(),
+        concurrency_max: usage.concurrency,
+        tools: ToolLists { allow: usage.tools.allow.clone(), deny: usage.tools.deny.clone() },
+        is_recording_arguments: usage.is_recording_arguments,
     }
 }
 

@@ -89,6 +89,11 @@ impl Hub {
             guard: Arc::new(guard),
             facts: Some(Arc::new(facts)),
         };
+        let apis = connector_http::Parts {
+            clock: Arc::clone(&house.clock),
+            entropy: Arc::clone(&house.entropy),
+            sealer: Arc::clone(&house.sealer) as Arc<dyn model::Sealer>,
+        };
         let manifests = Arc::new(Manifests::default());
         let catalogue = Catalogue {
             store: Arc::clone(&house.store),
@@ -104,7 +109,7 @@ impl Hub {
             manifests,
             workspace: house.owner.workspace,
         };
-        let connections = Connections::new(Arc::clone(&pipeline), upstream, config.hub.limits, shelf);
+        let connections = Connections::new(Arc::clone(&pipeline), upstream, apis, config.hub.limits, shelf);
         let reached = reached(config);
         let door = Door::new(
             mcp_door::Parts {

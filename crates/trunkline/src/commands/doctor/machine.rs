@@ -3,10 +3,9 @@
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
-use model::{Clock, SystemClock};
+use model::{Clock, SystemClock, Timestamp};
 
 use super::{Finding, Verdict, find};
-use crate::commands::calls::moment;
 use crate::commands::serve::least_open_files;
 use crate::config::Config;
 use crate::config::entry::{Shape, Transport};
@@ -66,13 +65,13 @@ fn judge_clock(now: i64, newest: Option<i64>) -> Finding {
     let remedy = "set it, and let the system keep it (`timedatectl set-ntp true`): certificates and the \
                   expiry of keys are judged by it, and ids sort by it";
     let (verdict, what) = match newest {
-        _ if now < EARLIEST_MS => (Verdict::Bad, format!("it says {}, which is long past", moment(now))),
+        _ if now < EARLIEST_MS => (Verdict::Bad, format!("it says {}, which is long past", Timestamp(now).to_rfc3339())),
         Some(newest) if newest > now.saturating_add(AHEAD_MS) => {
             let what =
-                format!("it says {}, and the data folder was written at {}", moment(now), moment(newest));
+                format!("it says {}, and the data folder was written at {}", Timestamp(now).to_rfc3339(), Timestamp(newest).to_rfc3339());
             (Verdict::Warning, what)
         }
-        _ => (Verdict::Ok, moment(now)),
+        _ => (Verdict::Ok, Timestamp(now).to_rfc3339()),
     };
     let remedy = (verdict != Verdict::Ok).then(|| remedy.to_owned());
     Finding { about: "clock".to_owned(), verdict, what, remedy }

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use model::Secret;
 
-use super::mcp::{Transport, milliseconds};
+use super::mcp::Transport;
+use super::usage::milliseconds;
 use super::secret::looks_secret;
 use crate::config::fields::{Fields, Reading};
 use crate::config::said::Said;

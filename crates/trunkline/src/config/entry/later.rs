@@ -23,13 +23,8 @@ pub(super) fn read(at: Mark, kind: Type, mut fields: Fields<'_>, reading: &mut R
         reading.error(said.at, &fields.key("endpoint"), format!("`{said}` is not a URL"), None);
     }
     fields.text("integration", reading);
-    if kind == Type::Api {
-        let styles = [("rest", ()), ("graphql", ()), ("soap", ()), ("websocket", ())];
-        fields.choice("style", &styles, reading);
-    }
     let has_host = connection(&mut fields, reading);
     match kind {
-        Type::Api if endpoint.is_none() => missing.push("endpoint".to_owned()),
         Type::Database | Type::Queue | Type::Cache if endpoint.is_none() && !has_host => {
             missing.push("connection.host (or endpoint)".to_owned());
         }

@@ -6,24 +6,16 @@ use std::path::PathBuf;
 use mcp_upstream::Sessions;
 use model::{Era, Secret};
 use outbound::egress::{Reach, reach_of};
-use policy::{Pattern, ToolLists};
 
 use super::Shape;
 use super::auth::{self, Auth, header_name};
 use super::child::{self, ChildLimits};
 use super::later::Later;
 use super::secret::looks_secret;
+use super::usage::{self, Usage};
 use crate::config::fields::{Fields, Reading};
 use crate::config::said::Said;
 use crate::config::tree::Mark;
-
-/// How long a call may take when the entry does not say, in milliseconds.
-const TIMEOUT_MS: u64 = 60_000;
-/// How many calls may be open at once when the entry does not say.
-const CONCURRENCY: u64 = 1024;
-
-/// How often a call may be tried again at most.
-const RETRY_COUNT_MAX: u64 = 10;
 
 /// An MCP server, ready to be connected.
 #[derive(Debug, Clone)]
@@ -36,18 +28,8 @@ pub(crate) struct McpEntry {
     pub(crate) era: Option<Era>,
     /// How many sessions a legacy server sees.
     pub(crate) sessions: Sessions,
-    /// How long one call may take, in milliseconds.
-    pub(crate) timeout_ms: u64,
-    /// How often a call is tried again where that is harmless.
-    pub(crate) retry_count: u32,
-    /// How many calls may be open at once.
-    pub(crate) concurrency: usize,
-    /// Which tools are offered.
-    pub(crate) tools: ToolLists,
-    /// Which of them may be done twice.
-    pub(crate) repeatable: Vec<Pattern>,
-    /// Keep arguments in the call record.
-    pub(crate) is_recording_arguments: bool,
+    /// How it may be used.
+    pub(crate) usage: Usage,
     /// May reach private and loopback addresses.
     pub(crate) private_allowed: bool,
 }
@@ -121,11 +103,7 @@ pub(super) fn read(at: Mark, mut fields: Fields<'_>, reading: &mut Reading<'_>) 
         &[("auto", Sessions::Auto), ("one", Sessions::One), ("by_ability", Sessions::ByAbility)],
         reading,
     );
-    let timeout_ms = fields.number("timeout", 0.001, 86_400.0, reading).map_or(TIMEOUT_MS, milliseconds);
-    let retry_count = fields.count("retry_count", 0, RETRY_COUNT_MAX, reading).unwrap_or(0);
-    let concurrency = fields.count("concurrency", 1, 65_536, reading).unwrap_or(CONCURRENCY);
-    let (tools, repeatable) = tools(&mut fields, reading);
-    let record = fields.choice("record", &[("nothing", false), ("arguments", true)], reading);
+    let usage = usage::read(&mut fields, 0, reading);
     let (transport, is_private) = transport(at, &mut fields, reading)?;
     fields.finish(reading);
     match auth? {
@@ -149,12 +127,7 @@ pub(super) fn read(at: Mark, mut fields: Fields<'_>, reading: &mut Reading<'_>) 
         headers,
         era: era.flatten(),
         sessions: sessions.unwrap_or_default(),
-        timeout_ms,
-        retry_count: u32::try_from(retry_count).unwrap_or(0),
-        concurrency: usize::try_from(concurrency).unwrap_or(1),
-        tools,
-        repeatable,
-        is_recording_arguments: record.unwrap_or(false),
+        usage,
         private_allowed: private_said.unwrap_or(is_private),
     })))
 }
@@ -274,7 +247,7 @@ fn remote(protocol: Protocol, said: &Said<'_>) -> Result<Transport, String> {
 }
 
 /// True when the host stands in the file itself and is loopback or private: whoever wrote it there meant it.
-fn is_private_literal(raw: &str) -> bool {
+pub(super) fn is_private_literal(raw: &str) -> bool {
     let rest = raw.split_once("://").map_or(raw, |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let host = match authority.strip_prefix('[') {
@@ -310,39 +283,6 @@ fn headers(fields: &mut Fields<'_>, reading: &mut Reading<'_>) -> Vec<(String, S
         out.push((name, value));
     }
     out
-}
-
-fn tools(fields: &mut Fields<'_>, reading: &mut Reading<'_>) -> (ToolLists, Vec<Pattern>) {
-    let Some(mut map) = fields.map("tools", reading) else { return Default::default() };
-    let mut patterns = |name| {
-        let key = map.key(name);
-        let list = map.texts(name, reading)?;
-        let mut out = Vec::with_capacity(list.len());
-        for said in list {
-            match Pattern::compile(said.value()) {
-                Ok(pattern) => out.push(pattern),
-                Err(error) => reading.error(said.at, &key, said.not("a pattern", &error), None),
-            }
-        }
-        Some(out)
-    };
-    let texts = |patterns: Vec<Pattern>| patterns.iter().map(|one| one.as_str().to_owned()).collect();
-    let lists = ToolLists {
-        allow: patterns("allow").map(texts),
-        deny: patterns("deny").map(texts).unwrap_or_default(),
-    };
-    let repeatable = patterns("repeatable").unwrap_or_default();
-    map.finish(reading);
-    (lists, repeatable)
-}
-
-#[allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "every caller has checked that the seconds are positive and at most a year"
-)]
-pub(super) fn milliseconds(seconds: f64) -> u64 {
-    (seconds * 1000.0).ceil() as u64
 }
 
 #[cfg(test)]

@@ -50,13 +50,19 @@ impl api::Directory for Connections {
     }
 
     fn unavailable(&self, integration: &IntegrationRow) -> Option<String> {
-        (integration.kind != IntegrationKind::Mcp)
-            .then(|| "this version connects MCP servers; connectors for other systems come later".to_owned())
+        let is_served =
+            integration.kind == IntegrationKind::Mcp || self.stored.manifests().is_api(integration.id);
+        (!is_served).then(|| "its connector comes with a later version".to_owned())
     }
 
     fn command_line(&self, row: &ConnectionRow) -> Result<Option<String>, Fault> {
         // Credentials come after the connection that they are for: here they count as there.
         let entry = entry_of(row, &stand_ins(row.auth_method), self.stored.manifests());
+        if let Shape::Api(api) = &entry.shape {
+            // What can be told before there are credentials: settings that fit, a way in that there is.
+            self.check_api(&row.key, api)?;
+            return Ok(None);
+        }
         if matches!(entry.shape, Shape::Later(_)) {
             return Ok(None);
         }
@@ -83,7 +89,18 @@ impl api::Directory for Connections {
         }
     }
 
-    fn check_field(&self, _row: &ConnectionRow, field: &str) -> Result<(), Fault> {
+    fn check_field(&self, row: &ConnectionRow, field: &str) -> Result<(), Fault> {
+        if let Ok(Some(manifest)) = self.stored.manifests().find(row)
+            && manifest.api.is_some()
+        {
+            let known = manifest.credentials_of(row.auth_method);
+            if known.iter().any(|one| one.field == field) {
+                return Ok(());
+            }
+            let words: Vec<&str> = known.iter().map(|one| one.field.as_str()).collect();
+            let what = format!("field: `{field}` is no credential of `{}`", manifest.slug);
+            return Err(Fault::new(Code::BAD_ARGUMENTS, what).with_hint(format!("one of: {}", words.join(", "))));
+        }
         let is_known = match field.split_once('.') {
             Some(("auth", rest)) => rest.strip_prefix("credentials.").is_some_and(|name| !name.contains('.')),
             Some(("headers" | "env", name)) => !name.is_empty() && !name.contains('.'),
@@ -99,6 +116,9 @@ impl api::Directory for Connections {
     async fn try_out(&self, row: &ConnectionRow) -> Result<usize, Fault> {
         let secrets = self.stored.credentials().open(row).await?;
         let entry = whole_entry_of(row, &secrets, self.stored.manifests());
+        if let Shape::Api(api) = &entry.shape {
+            return self.try_out_api(&row.key, api, &entry).await;
+        }
         let mcp = usable(&entry)?;
         let manifest = self.stored.manifests().find(row).ok().flatten();
         let min_tools = manifest.map_or(0, |manifest| manifest.test.min_tools);
@@ -134,7 +154,7 @@ pub(super) fn whole_entry_of(
     manifests: &Manifests,
 ) -> Entry {
     if let Ok(Some(manifest)) = manifests.find(row)
-        && let Some(missing) = manifest.missing_credential(|field| secrets.contains_key(field))
+        && let Some(missing) = manifest.missing_credential(row.auth_method, |field| secrets.contains_key(field))
     {
         let what = format!(
             "needs the credential `{field}` ({title}): `trunkline connection rotate {key} {field}`",
@@ -149,7 +169,23 @@ pub(super) fn whole_entry_of(
 
 /// What a stored connection says, as an entry.
 fn entry_of(row: &ConnectionRow, secrets: &BTreeMap<String, Secret>, manifests: &Manifests) -> Entry {
-    let resolved = match manifests.find(row) {
+    let found = manifests.find(row);
+    if let Ok(Some(manifest)) = &found
+        && manifest.api.is_some()
+    {
+        let secrets = secrets.iter().filter(|(field, _)| field.starts_with("auth.credentials."));
+        let secrets = secrets.map(|(field, value)| (field.clone(), value.clone())).collect();
+        let config = row.config.value();
+        return entry::of_stored_api(
+            row.key.clone(),
+            manifest,
+            &config,
+            row.auth_method,
+            &secrets,
+            row.egress_private,
+        );
+    }
+    let resolved = match found {
         Ok(None) => Ok(row.config.value()),
         Ok(Some(manifest)) => {
             manifest.resolve(&row.config.value()).map_err(|problems| problems.to_string().replace('\n', "; "))
@@ -197,6 +233,7 @@ fn stand_ins(method: AuthMethod) -> BTreeMap<String, Secret> {
 fn usable(entry: &Entry) -> Result<&McpEntry, Fault> {
     match &entry.shape {
         Shape::Mcp(mcp) => Ok(mcp),
+        Shape::Api(_) => Err(Fault::new(Code::BUG, "an HTTP API is no MCP server")),
         Shape::Broken(reason) => Err(Fault::new(Code::BAD_ARGUMENTS, reason.clone())
             .with_hint("docs/reference/configuration.md tells what an MCP connection may say")),
         Shape::Later(later) => Err(Fault::new(Code::MISCONFIGURED, later.reason.clone())),
