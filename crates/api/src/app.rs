@@ -7,7 +7,7 @@ use connector::Credentials;
 use identity::{Identity, Origins};
 use ledger::Recorder;
 use model::id::{EventId, EventTag, Sequence};
-use model::{Clock, Entropy, Timestamp};
+use model::{Clock, Entropy, Sealer, Timestamp};
 use store::Store;
 
 use crate::door::Idempotency;
@@ -25,6 +25,8 @@ pub struct Parts {
     pub credentials: Arc<Credentials>,
     /// Where call records are found again.
     pub recorder: Arc<Recorder>,
+    /// What seals links.
+    pub sealer: Arc<dyn Sealer>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Chance.

@@ -1,9 +1,11 @@
 //! What the pipeline cannot know and the binary can: entries that never became a connection, where an
 //! entry was written, and how to try one out.
 
-use async_trait::async_trait;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use async_trait::async_trait;
+use connector::oauth::Keeper;
 use model::{ConnectionStatus, Fault, Key};
 use store::{ConnectionRow, IntegrationRow};
 
@@ -48,8 +50,26 @@ pub trait Directory: Send + Sync + 'static {
     /// Which layer failed, and what to do.
     async fn try_out(&self, row: &ConnectionRow) -> Result<usize, Fault>;
 
+    /// What asking for leave for a stored connection needs.
+    ///
+    /// # Errors
+    /// When it does not sign in with somebody's leave, or lacks something for it.
+    async fn keeper(&self, row: &ConnectionRow) -> Result<Leave, Fault>;
+
     /// Brings what runs on this node in step with the store, so that the next call finds it so.
     async fn settle(&self);
+}
+
+/// What asking for leave needs.
+pub struct Leave {
+    /// What people call the system that gives it.
+    pub name: String,
+    /// Where the tokens go.
+    pub keeper: Arc<Keeper>,
+    /// Leave can be given in a browser that comes back here.
+    pub has_browser: bool,
+    /// Leave can be given on another device.
+    pub has_device: bool,
 }
 
 /// One configured entry.

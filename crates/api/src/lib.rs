@@ -20,6 +20,7 @@ mod guard;
 mod integrations;
 mod keys;
 mod metrics;
+mod oauth;
 mod openapi;
 mod operations;
 mod page;
@@ -31,7 +32,7 @@ mod tools;
 mod toolsets;
 
 pub use app::{Parts, Settings};
-pub use directory::{Directory, Entry, Source};
+pub use directory::{Directory, Entry, Leave, Source};
 pub use errors::page as error_page;
 pub use metrics::Counters;
 pub use routes::router;

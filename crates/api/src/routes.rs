@@ -19,7 +19,7 @@ use crate::app::{App, Parts};
 use crate::connections::{change, create, credentials, health, lifecycle, list, log};
 use crate::rescue::Problem;
 use crate::{
-    calls, docs, door, errors, guard, integrations, keys, openapi, operations, search, status, tools,
+    calls, docs, door, errors, guard, integrations, keys, oauth, openapi, operations, search, status, tools,
     toolsets,
 };
 
@@ -66,6 +66,9 @@ pub static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
         (Nothing, routes!(docs::show_page)),
         (Nothing, routes!(docs::show_script)),
         (Nothing, routes!(docs::show_style)),
+        (Nothing, routes!(oauth::start)),
+        (Nothing, routes!(oauth::callback)),
+        (Nothing, routes!(oauth::done)),
         (Key,     routes!(door::call)),
         (Key,     routes!(openapi::show)),
         (Key,     routes!(openapi::show_v1)),
@@ -88,6 +91,7 @@ pub static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
         (Manage,  routes!(lifecycle::connect)),
         (Manage,  routes!(lifecycle::disconnect)),
         (Manage,  routes!(lifecycle::set_status)),
+        (Manage,  routes!(oauth::authorize)),
         (Manage,  routes!(log::list)),
         (Manage,  routes!(log::append)),
         (Manage,  routes!(health::list)),

@@ -11,7 +11,8 @@ use serde_json::Value;
 use crate::template::Template;
 
 pub use auth::{
-    Assertion, Auth, ClientProof, Field, Grant, HashName, Hmac, JwtAlgorithm, OAuth, Scheme, SigV4, TokenResponse,
+    Assertion, Auth, ClientProof, Field, Grant, HashName, Hmac, JwtAlgorithm, OAuth, Scheme, SigV4,
+    TokenResponse,
 };
 pub use paging::{Form, Pagination, Size, Source, Spot};
 pub use webhook::{Challenge, SecretForm, Webhook, WebhookProof};

@@ -75,6 +75,15 @@ pub struct Credential {
     pub required: bool,
 }
 
+/// What a connection with an API says.
+#[derive(Debug, Clone)]
+pub struct Settled {
+    /// The settings of the entry's schema, defaults included.
+    pub config: Map<String, Value>,
+    /// What is the hub's: `endpoint`, `timeout` and the like.
+    pub hubs: Map<String, Value>,
+}
+
 /// It works when it connects and lists so many tools.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InventoryTest {
@@ -116,14 +125,15 @@ impl Entry {
     ///
     /// # Errors
     /// What does not fit the schema.
-    pub fn settle(&self, config: &Value) -> Result<(Map<String, Value>, Map<String, Value>), Problems> {
+    pub fn settle(&self, config: &Value) -> Result<Settled, Problems> {
         let given = object(config)?;
         let declared: Vec<&String> = schema::properties(&self.config_schema).map(|(name, _)| name).collect();
-        let is_hubs = |name: &String| !declared.contains(&name) && API_CONNECTION_KEYS.contains(&name.as_str());
+        let is_hubs =
+            |name: &String| !declared.contains(&name) && API_CONNECTION_KEYS.contains(&name.as_str());
         let (hubs, own): (Map<_, _>, Map<_, _>) =
             given.clone().into_iter().partition(|(name, _)| is_hubs(name));
         self.validate(&own.clone().into())?;
-        Ok((schema::with_defaults(&self.config_schema, &own), hubs))
+        Ok(Settled { config: schema::with_defaults(&self.config_schema, &own), hubs })
     }
 
     fn validate(&self, config: &Value) -> Result<(), Problems> {

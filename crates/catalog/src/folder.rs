@@ -93,9 +93,8 @@ fn fixtures(path: &Path) -> Result<Vec<PathBuf>, Problems> {
     if !folder.is_dir() {
         return Ok(Vec::new());
     }
-    let listed = fs::read_dir(&folder).and_then(|all| {
-        all.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<PathBuf>>>()
-    });
+    let listed = fs::read_dir(&folder)
+        .and_then(|all| all.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<PathBuf>>>());
     let mut files = listed.map_err(|error| told(&folder, format!("cannot be listed: {error}")))?;
     files.retain(|file| file.extension().is_some_and(|end| end == "yaml"));
     files.sort();

@@ -105,7 +105,8 @@ fn read(folder: &str, manifest: &str, icon: &str, reading: &mut Reading) -> Opti
     let config_schema = config_schema.unwrap_or_default();
     check_visibility(schema_line, &config_schema, reading);
     let is_api = top.node("api").is_some();
-    let (mut preset, mut secrets, mut tested) = (Preset::default(), Vec::new(), InventoryTest { min_tools: 0 });
+    let (mut preset, mut secrets, mut tested) =
+        (Preset::default(), Vec::new(), InventoryTest { min_tools: 0 });
     let mut http = None;
     if is_api {
         if let Some((api, used)) = api::read(&mut top, &config_schema, reading) {
@@ -125,7 +126,12 @@ fn read(folder: &str, manifest: &str, icon: &str, reading: &mut Reading) -> Opti
         secrets = credentials(&mut top, reading);
         tested = test(&mut top, reading)?;
         if kind.is_some_and(|kind: IntegrationKind| kind != IntegrationKind::Mcp) {
-            reading.error(top.at, "api", "missing", "an entry that is no MCP server says how its API is spoken to");
+            reading.error(
+                top.at,
+                "api",
+                "missing",
+                "an entry that is no MCP server says how its API is spoken to",
+            );
         }
     }
     let health_interval_s = health(&mut top, reading);

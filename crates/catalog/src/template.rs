@@ -87,7 +87,8 @@ impl Template {
                 rest = after;
             } else {
                 let hole = from.strip_prefix('{').and_then(|after| after.split_once('}'));
-                let Some((hole, after)) = hole.and_then(|(hole, after)| Some((Hole::read(hole, scopes)?, after)))
+                let Some((hole, after)) =
+                    hole.and_then(|(hole, after)| Some((Hole::read(hole, scopes)?, after)))
                 else {
                     let known: Vec<String> =
                         scopes.iter().map(|scope| format!("`{{{}.NAME}}`", scope.word())).collect();

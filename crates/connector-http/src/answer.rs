@@ -114,10 +114,9 @@ pub(crate) fn fault(
 ) -> Option<Fault> {
     let said = said(name, failure);
     match failure.status {
-        401 => Some(
-            Fault::new(Code::UPSTREAM_REFUSED, said)
-                .with_hint("the credential is wrong, was revoked or has expired: store a new one, or authorise again"),
-        ),
+        401 => Some(Fault::new(Code::UPSTREAM_REFUSED, said).with_hint(
+            "the credential is wrong, was revoked or has expired: store a new one, or authorise again",
+        )),
         429 => {
             let wait = wait.unwrap_or(Duration::from_secs(1));
             let ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);

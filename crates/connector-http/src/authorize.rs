@@ -141,7 +141,12 @@ impl Authorizer {
         }
     }
 
-    fn place(&self, (spot, template): &(Spot, Template), token: &Secret, draft: &mut Draft) -> Result<(), Fault> {
+    fn place(
+        &self,
+        (spot, template): &(Spot, Template),
+        token: &Secret,
+        draft: &mut Draft,
+    ) -> Result<(), Fault> {
         let named = |hole: &Hole| (hole.name == "access_token").then(|| token.expose().to_owned());
         let value = self.fill(template, &named)?;
         draft.put(spot, value.into());
@@ -223,11 +228,7 @@ impl Authorizer {
         self.secrets.get(name).ok_or_else(|| missing(name))
     }
 
-    fn fill(
-        &self,
-        template: &Template,
-        other: &dyn Fn(&Hole) -> Option<String>,
-    ) -> Result<String, Fault> {
+    fn fill(&self, template: &Template, other: &dyn Fn(&Hole) -> Option<String>) -> Result<String, Fault> {
         fill(template, &self.config, &self.secrets, other)
     }
 }
@@ -303,7 +304,8 @@ pub fn lacking(settings: &crate::Settings) -> Option<String> {
         let (name, method) = (&settings.entry.slug, settings.method);
         return Some(format!("`{name}` does not sign in by `{method}`; choose one of: {}", known.join(", ")));
     };
-    let secret = auth.fields.iter().find(|field| field.is_required && !settings.secrets.contains_key(&field.name));
+    let secret =
+        auth.fields.iter().find(|field| field.is_required && !settings.secrets.contains_key(&field.name));
     if let Some(field) = secret {
         return Some(format!("needs auth.credentials.{} ({})", field.name, field.title));
     }

@@ -37,7 +37,8 @@ pub(crate) struct Inputs<'a> {
 }
 
 /// Header names that a caller cannot say, whatever the manifest lets through.
-const HEADERS_REFUSED: &[&str] = &["authorization", "proxy-authorization", "cookie", "host", "content-length"];
+const HEADERS_REFUSED: &[&str] =
+    &["authorization", "proxy-authorization", "cookie", "host", "content-length"];
 
 /// The base URL of a connection, without a `/` at its end: origin and path.
 ///
@@ -45,7 +46,7 @@ const HEADERS_REFUSED: &[&str] = &["authorization", "proxy-authorization", "cook
 /// A setting that is missing, or would lead to another host than the manifest means.
 pub(crate) fn base(template: &Template, config: &Map<String, Value>) -> Result<(String, String), Fault> {
     // A URL that is a setting as a whole is its owner's to say; a setting inside of one is a word.
-    let is_word = !template.holes().next().is_some_and(|_| template.only_hole().is_some());
+    let is_word = template.only_hole().is_none();
     let url = template.fill(|hole| {
         let value = config.get(&hole.name).and_then(text);
         match &value {
@@ -134,7 +135,11 @@ pub(crate) fn build(
         None => None,
     };
     if let Some(document) = &tool.graphql {
-        set(body.get_or_insert_with(|| Value::Object(Map::new())), &Path(vec!["query".to_owned()]), document.as_str().into());
+        set(
+            body.get_or_insert_with(|| Value::Object(Map::new())),
+            &Path(vec!["query".to_owned()]),
+            document.as_str().into(),
+        );
     }
     let mut fields = Vec::new();
     for parameter in &tool.parameters {
@@ -147,7 +152,9 @@ pub(crate) fn build(
                     spread(name, value, parameter.style.unwrap_or(Style::Repeat), &mut draft.query);
                 }
             }
-            Place::Query => spread(&parameter.wire, value, parameter.style.unwrap_or(Style::Comma), &mut draft.query),
+            Place::Query => {
+                spread(&parameter.wire, value, parameter.style.unwrap_or(Style::Comma), &mut draft.query)
+            }
             Place::Header if parameter.wire == "*" => {
                 for (name, value) in value.as_object().into_iter().flatten() {
                     draft.put_callers_header(name, value)?;
@@ -228,7 +235,9 @@ impl Inputs<'_> {
             if segments.iter().any(|segment| is_elsewhere(&decoded(segment))) {
                 return Err(bad(&hole.name, "has a segment `.` or `..`, which would lead elsewhere"));
             }
-            return Ok(Some(segments.iter().map(|segment| encoded(&decoded(segment))).collect::<Vec<_>>().join("/")));
+            return Ok(Some(
+                segments.iter().map(|segment| encoded(&decoded(segment))).collect::<Vec<_>>().join("/"),
+            ));
         }
         if value.is_empty() || is_elsewhere(&value) {
             return Err(bad(&hole.name, "is empty, `.` or `..`, which no segment of a path can be"));

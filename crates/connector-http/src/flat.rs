@@ -120,7 +120,10 @@ mod tests {
         assert_eq!(spread_of(&list, Style::Repeat), "a=1&a=b%20c&a=true");
         assert_eq!(spread_of(&list, Style::Brackets), "a[]=1&a[]=b%20c&a[]=true");
         assert_eq!(spread_of(&json!([{ "p": 1, "q": [2] }]), Style::Brackets), "a[0][p]=1&a[0][q][]=2");
-        assert_eq!(spread_of(&json!({ "b": { "c": 1 } }), Style::Json), "a=%7B%22b%22%3A%7B%22c%22%3A1%7D%7D");
+        assert_eq!(
+            spread_of(&json!({ "b": { "c": 1 } }), Style::Json),
+            "a=%7B%22b%22%3A%7B%22c%22%3A1%7D%7D"
+        );
         assert_eq!(spread_of(&json!(null), Style::Comma), "");
     }
 

@@ -9,7 +9,9 @@ use bytes::Bytes;
 use catalog::api::Api;
 use connector::oauth::Tokens;
 use connector::{Connector, Ctx, Event, Inventory, Outcome, Request, State};
-use model::{AuthMethod, CallKind, Clock, Code, Condition, ConnectionStatus, Entropy, Fault, Key, Sealer, Secret};
+use model::{
+    AuthMethod, CallKind, Clock, Code, Condition, ConnectionStatus, Entropy, Fault, Key, Sealer, Secret,
+};
 use outbound::{Client, EgressRule, Head, Target};
 use serde_json::{Map, Value};
 use tokio::sync::{broadcast, watch};
@@ -147,7 +149,12 @@ impl HttpApi {
         self.entry.api.as_ref().ok_or_else(|| Fault::new(Code::BUG, "the entry is no HTTP API"))
     }
 
-    async fn perform(&self, name: &str, arguments: Map<String, Value>, principal: &str) -> Result<Done, Fault> {
+    async fn perform(
+        &self,
+        name: &str,
+        arguments: Map<String, Value>,
+        principal: &str,
+    ) -> Result<Done, Fault> {
         let api = self.api()?;
         let tool = api
             .tool(name)
@@ -240,11 +247,14 @@ impl Connector for HttpApi {
 /// Why a test that got an answer did not pass.
 fn refused(done: &Done) -> Fault {
     let value: Value = serde_json::from_slice(&done.result).unwrap_or_default();
-    let said = value.pointer("/content/0/text").and_then(Value::as_str).unwrap_or("it refused the test").to_owned();
+    let said =
+        value.pointer("/content/0/text").and_then(Value::as_str).unwrap_or("it refused the test").to_owned();
     match value.pointer("/structuredContent/status").and_then(Value::as_u64) {
         Some(403) => Fault::new(Code::UPSTREAM_REFUSED, said)
             .with_hint("the credential is known and lacks a permission: give it one, or use another"),
-        Some(404) => Fault::new(Code::BAD_ANSWER, said).with_hint("check the settings that the URL is made of"),
+        Some(404) => {
+            Fault::new(Code::BAD_ANSWER, said).with_hint("check the settings that the URL is made of")
+        }
         _ => Fault::new(Code::BAD_ANSWER, said),
     }
 }
@@ -272,12 +282,18 @@ impl Sender for Wire {
         };
         let response = Client::new().send(&target, outgoing).await?;
         let status = response.status;
-        let headers =
-            response.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
+        let headers = response
+            .headers
+            .iter()
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+            .collect();
         let collecting = response.body.collect(self.result_bytes_max);
         let body = tokio::time::timeout_at(deadline, collecting).await.map_err(|_| {
-            Fault::new(Code::TIMEOUT, format!("`{}` did not finish its answer in time", self.target.authority()))
-                .with_hint("raise the connection's `timeout`, or ask for less")
+            Fault::new(
+                Code::TIMEOUT,
+                format!("`{}` did not finish its answer in time", self.target.authority()),
+            )
+            .with_hint("raise the connection's `timeout`, or ask for less")
         })??;
         Ok(Answer { status, headers, body })
     }

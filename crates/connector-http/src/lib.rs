@@ -12,6 +12,7 @@ mod build;
 mod flat;
 mod http;
 mod inventory;
+mod oauth;
 mod pages;
 mod rate;
 pub mod replay;
@@ -19,8 +20,10 @@ mod run;
 mod sigv4;
 
 pub use authorize::{Authorizer, lacking};
+pub use catalog::api::Grant;
 pub use http::{HttpApi, Parts, Settings};
 pub use inventory::inventory;
+pub use oauth::provider_of;
 pub use replay::{Proof, verify};
 
 use async_trait::async_trait;
@@ -72,3 +75,6 @@ impl Answer {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -48,7 +48,12 @@ pub(crate) struct Page {
 }
 
 /// Where reading begins.
-pub(crate) fn begin(paging: &Pagination, max_items: Option<u64>, arguments: &Map<String, Value>, now: i64) -> At {
+pub(crate) fn begin(
+    paging: &Pagination,
+    max_items: Option<u64>,
+    arguments: &Map<String, Value>,
+    now: i64,
+) -> At {
     let size = paging.size.as_ref().map(|size| max_items.unwrap_or(size.default).clamp(1, size.max));
     let next = match &paging.form {
         Form::Page { start, .. } | Form::Offset { start, .. } => Some(Next::Number(*start)),
@@ -69,11 +74,11 @@ pub(crate) fn ask(paging: &Pagination, at: &At, draft: &mut Draft) {
         draft.put(&size.spot, number_for(&size.spot, count));
     }
     match (&paging.form, &at.next) {
-        (Form::Page { spot, start, .. } | Form::Offset { spot, start }, Some(Next::Number(number))) => {
-            // The first page is what an API gives unasked; some refuse to be asked for it.
-            if number != start {
-                draft.put(spot, number_for(spot, *number));
-            }
+        // The first page is what an API gives unasked; some refuse to be asked for it.
+        (Form::Page { spot, start, .. } | Form::Offset { spot, start }, Some(Next::Number(number)))
+            if number != start =>
+        {
+            draft.put(spot, number_for(spot, *number));
         }
         (Form::Range { unit }, Some(Next::Number(first))) => {
             let last = first + at.size.unwrap_or(1) - 1;
@@ -145,7 +150,8 @@ pub(crate) fn read(
         (Form::Range { .. }, Some(Next::Number(first))) => {
             let after = first + count;
             let said = answer.header("content-range").and_then(|range| range.rsplit_once('/'));
-            let is_all = said.and_then(|(_, total)| total.parse().ok()).is_some_and(|total: u64| after >= total);
+            let is_all =
+                said.and_then(|(_, total)| total.parse().ok()).is_some_and(|total: u64| after >= total);
             (count > 0 && !is_short && !is_all).then_some(Next::Number(after))
         }
         (Form::Cursor { from, more, .. }, _) => {
@@ -155,14 +161,19 @@ pub(crate) fn read(
                 Source::Header(name) => answer.header(name).map(Value::from),
                 Source::LastItem(path) => items.last().and_then(|item| path.find(item)).cloned(),
             };
-            let value = value.filter(|value| !matches!(value, Value::Null | Value::Bool(false)) && value != "");
+            let value =
+                value.filter(|value| !matches!(value, Value::Null | Value::Bool(false)) && value != "");
             // Without a word about more, the last record's id means more as long as pages are full.
             let is_end = matches!(from, Source::LastItem(_)) && more.is_none() && (is_short || count == 0);
             value.filter(|_| !is_over && !is_end).map(Next::Value)
         }
         (Form::Link, _) => {
             let lines = answer.headers.iter().filter(|(name, _)| name == "link");
-            lines.filter_map(|(_, value)| next_link(value)).next().map(|url| within(origin, url)).transpose()?
+            lines
+                .filter_map(|(_, value)| next_link(value))
+                .next()
+                .map(|url| within(origin, url))
+                .transpose()?
         }
         (Form::NextUrl { from }, _) => {
             let url = from.find(body).and_then(Value::as_str).filter(|url| !url.is_empty());
@@ -202,7 +213,8 @@ fn next_link(header: &str) -> Option<&str> {
         let is_next = params.split(';').any(|param| {
             let Some((name, value)) = param.split_once('=') else { return false };
             let value = value.trim().trim_end_matches(',').trim().trim_matches('"');
-            name.trim().eq_ignore_ascii_case("rel") && value.split(' ').any(|rel| rel.eq_ignore_ascii_case("next"))
+            name.trim().eq_ignore_ascii_case("rel")
+                && value.split(' ').any(|rel| rel.eq_ignore_ascii_case("next"))
         });
         if is_next {
             return Some(url);
@@ -217,7 +229,9 @@ fn within(origin: &str, url: &str) -> Result<Next, String> {
     let path = match url.strip_prefix(origin) {
         Some(path) if path.starts_with(['/', '?']) => path,
         _ if url.starts_with('/') && !url.starts_with("//") => url,
-        _ => return Err("its next page would be on another host, where its credential does not go".to_owned()),
+        _ => {
+            return Err("its next page would be on another host, where its credential does not go".to_owned());
+        }
     };
     Ok(Next::Path(path.to_owned()))
 }

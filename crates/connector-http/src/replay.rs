@@ -60,7 +60,8 @@ async fn replay(entry: &Arc<catalog::Entry>, fixture: &Fixture) -> Result<(), St
     let Some(api) = &entry.api else { return Err("the entry is no HTTP API".to_owned()) };
     let mut said = entry.example().as_object().cloned().unwrap_or_default();
     said.extend(fixture.config.clone());
-    let (config, hubs) = entry.settle(&Value::Object(said)).map_err(|problems| problems.to_string())?;
+    let settled = entry.settle(&Value::Object(said)).map_err(|problems| problems.to_string())?;
+    let catalog::Settled { config, hubs } = settled;
     let base = match hubs.get("endpoint").and_then(Value::as_str) {
         Some(url) => build::split(url),
         None => build::base(&api.base_url, &config),
@@ -85,7 +86,8 @@ async fn replay(entry: &Arc<catalog::Entry>, fixture: &Fixture) -> Result<(), St
         Arc::clone(&clock) as Arc<dyn model::Clock>,
         Arc::new(Recorded),
     );
-    let tape = Tape { left: Mutex::new(fixture.exchanges.iter().cloned().collect()), wrong: Mutex::default() };
+    let tape =
+        Tape { left: Mutex::new(fixture.exchanges.iter().cloned().collect()), wrong: Mutex::default() };
     let bench = Bench {
         name: &entry.name,
         api,
@@ -139,9 +141,11 @@ fn holds(text: &str, words: &str) -> Result<(), String> {
 /// Calls reach a connector with arguments that fit; a fixture has to be such a call.
 fn check_arguments(schema: &Value, arguments: &Value) -> Result<(), String> {
     let known = schema.get("properties").and_then(Value::as_object);
-    let unknown = arguments.as_object().into_iter().flatten().find(|(name, _)| {
-        known.is_none_or(|known| !known.contains_key(name.as_str()))
-    });
+    let unknown = arguments
+        .as_object()
+        .into_iter()
+        .flatten()
+        .find(|(name, _)| known.is_none_or(|known| !known.contains_key(name.as_str())));
     if let Some((name, _)) = unknown {
         return Err(format!("the tool has no argument `{name}`"));
     }
@@ -203,10 +207,12 @@ fn body_of(request: &Outgoing, sent: &str) -> Value {
     if sent.is_empty() {
         return Value::Null;
     }
-    let kind = request.headers.iter().find(|(name, _)| name == "content-type").map(|(_, value)| value.as_str());
+    let kind =
+        request.headers.iter().find(|(name, _)| name == "content-type").map(|(_, value)| value.as_str());
     match kind {
         Some("application/x-www-form-urlencoded") => {
-            let plain = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
+            let plain =
+                |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
             let mut members = Map::new();
             for pair in sent.split('&') {
                 let (name, value) = pair.split_once('=').unwrap_or((pair, ""));

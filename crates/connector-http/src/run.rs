@@ -115,7 +115,8 @@ pub(crate) async fn run(
 
 /// Arguments as one text, whatever their order.
 fn canonical(arguments: &Map<String, Value>) -> String {
-    let mut all: Vec<(&String, String)> = arguments.iter().map(|(name, value)| (name, value.to_string())).collect();
+    let mut all: Vec<(&String, String)> =
+        arguments.iter().map(|(name, value)| (name, value.to_string())).collect();
     all.sort();
     format!("{all:?}")
 }
@@ -129,11 +130,7 @@ impl Bench<'_> {
 
     /// Signs, sends and reads; once more with another token where the first was refused. The outer error is a
     /// fault, the inner one what the API refused.
-    async fn exchange(
-        &self,
-        tool: &Tool,
-        draft: Draft,
-    ) -> Result<Result<(Answer, Value), Failure>, Fault> {
+    async fn exchange(&self, tool: &Tool, draft: Draft) -> Result<Result<(Answer, Value), Failure>, Fault> {
         let is_replayable = tool.effect == Effect::Read || tool.is_idempotent;
         let mut is_second = false;
         loop {
@@ -143,9 +140,8 @@ impl Bench<'_> {
                     code: None,
                     message: "its rate limit is used up (told here, nothing was sent)".to_owned(),
                 };
-                answer::fault(self.name, &failure, Some(wait), is_replayable).unwrap_or_else(|| {
-                    Fault::new(Code::RATE_LIMITED, failure.message)
-                })
+                answer::fault(self.name, &failure, Some(wait), is_replayable)
+                    .unwrap_or_else(|| Fault::new(Code::RATE_LIMITED, failure.message))
             })?;
             let mut signed = draft.clone();
             let token = self.authorizer.apply(&mut signed).await?;

@@ -1,7 +1,20 @@
-//! Tokens that other systems give: how they are asked for, kept, and renewed.
+//! Tokens that other systems give (OAuth 2.0, RFC 6749): how they are asked for, kept, and renewed.
+//!
+//! [`Provider`] speaks to a token endpoint, [`Keeper`] keeps one connection's token in force. Not its job:
+//! pages in a browser (`api`), or where a token goes in a request (the connector).
+
+mod keeper;
+mod pkce;
+mod provider;
+mod token;
 
 use async_trait::async_trait;
 use model::{Fault, Secret};
+
+pub use keeper::{Assert, Keeper, KeeperParts, Own, TOKENS_FIELD};
+pub use pkce::Pkce;
+pub use provider::{Ask, ClientProof, DeviceCode, Provider, Refusal, ResponsePaths};
+pub use token::TokenSet;
 
 /// Where a connection's token comes from.
 #[async_trait]

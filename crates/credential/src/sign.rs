@@ -66,6 +66,12 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Bytes in base64 for URLs, without padding.
+#[must_use]
+pub fn base64url(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
 /// A signed token: `header` and `claims` are JSON objects; `alg` and `typ` have to be in the header already.
 ///
 /// # Errors
@@ -130,17 +136,19 @@ fn pem(key: &Secret) -> Option<Pem> {
     let (body, _) = rest.split_once("-----END ")?;
     let body: zeroize::Zeroizing<String> = zeroize::Zeroizing::new(body.split_whitespace().collect());
     let bytes = STANDARD.decode(body.as_bytes()).ok()?;
-    label.ends_with("PRIVATE KEY").then(|| Pem { label: label.to_owned(), bytes: zeroize::Zeroizing::new(bytes) })
+    label
+        .ends_with("PRIVATE KEY")
+        .then(|| Pem { label: label.to_owned(), bytes: zeroize::Zeroizing::new(bytes) })
 }
 
 #[cfg(test)]
 mod tests {
     use aws_lc_rs::encoding::AsDer;
-    use aws_lc_rs::signature::{
-        ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair, KeyPair,
-        RSA_PKCS1_2048_8192_SHA256, RsaKeyPair, UnparsedPublicKey, VerificationAlgorithm,
-    };
     use aws_lc_rs::rsa::KeySize;
+    use aws_lc_rs::signature::{
+        ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair,
+        KeyPair, RSA_PKCS1_2048_8192_SHA256, RsaKeyPair, UnparsedPublicKey, VerificationAlgorithm,
+    };
     use base64::Engine;
     use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
     use model::Secret;
@@ -148,7 +156,10 @@ mod tests {
     use super::{Hash, SignError, Signature, hex, json_web_token, keyed_hash, sha256};
 
     fn pem(der: &[u8]) -> Secret {
-        Secret::new(format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(der)))
+        Secret::new(format!(
+            "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
+            STANDARD.encode(der)
+        ))
     }
 
     fn is_signed_by(token: &Secret, algorithm: &'static dyn VerificationAlgorithm, public: &[u8]) -> bool {
@@ -193,6 +204,9 @@ mod tests {
     #[test]
     fn hashes_are_those_of_their_standards() {
         assert_eq!(hex(&sha256(b""))[..16], *"e3b0c44298fc1c14");
-        assert_eq!(hex(&keyed_hash(Hash::Sha1, b"key", b"The quick brown fox jumps over the lazy dog")), "de7c9b85b8b78aa6bc8a7a36f70a90701c9db4d9");
+        assert_eq!(
+            hex(&keyed_hash(Hash::Sha1, b"key", b"The quick brown fox jumps over the lazy dog")),
+            "de7c9b85b8b78aa6bc8a7a36f70a90701c9db4d9"
+        );
     }
 }

@@ -205,7 +205,9 @@ mod tests {
         assert_eq!(Timestamp(1_790_000_000_000).to_rfc3339(), "2026-09-21T14:13:20Z");
         assert_eq!(Timestamp::from_rfc3339("2026-09-21T16:13:20+02:00"), Some(Timestamp(1_790_000_000_000)));
         assert_eq!(Timestamp::from_rfc3339("2026-09-21"), Some(Timestamp(1_789_948_800_000)));
-        for bad in ["", "2026", "2026-13-01", "2026-09-21T", "2026-09-21T25:00:00Z", "2026-09-21T14:13:20", "x"] {
+        for bad in
+            ["", "2026", "2026-13-01", "2026-09-21T", "2026-09-21T25:00:00Z", "2026-09-21T14:13:20", "x"]
+        {
             assert_eq!(Timestamp::from_rfc3339(bad), None, "{bad}");
         }
     }

@@ -287,6 +287,14 @@ pub(crate) enum ConnectionVerb {
         /// Its key or id
         connection: String,
     },
+    /// Give the link on which somebody gives leave (OAuth); it is connected when they have
+    Authorize {
+        /// Its key or id
+        connection: String,
+        /// With a code to type in on another device
+        #[arg(long)]
+        device: bool,
+    },
     /// Stop using one; what it is and was stays
     Disconnect {
         /// Its key or id

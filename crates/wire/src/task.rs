@@ -225,5 +225,4 @@ mod tests {
         assert_eq!(value(&named)["_meta"]["io.modelcontextprotocol/related-task"]["taskId"], "s");
         assert_eq!(value(&related_to(&named, None).unwrap()), serde_json::json!({"a":1}));
     }
-
 }

@@ -122,6 +122,15 @@ pub(crate) async fn set_status(
     moved(&app, &caller, &row, vec![step, entry]).await.map(Json)
 }
 
+impl TestView {
+    /// Why it did not pass, in words.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        let problem = self.problem.as_ref()?;
+        let detail = problem.get("detail").and_then(serde_json::Value::as_str);
+        Some(detail.unwrap_or("it did not pass").to_owned())
+    }
+}
+
 /// Carries out a move, brings what runs in step, and shows the connection as it is then.
 async fn moved(
     app: &App,
@@ -136,7 +145,12 @@ async fn moved(
 }
 
 /// Tests a stored connection. With `moves` its status tells of it; without, only its log does.
-async fn run(app: &App, caller: &Caller, row: ConnectionRow, moves: bool) -> Result<TestView, Problem> {
+pub(crate) async fn run(
+    app: &App,
+    caller: &Caller,
+    row: ConnectionRow,
+    moves: bool,
+) -> Result<TestView, Problem> {
     if moves {
         // Whoever tests it already goes on alone: this is refused as a move from `testing` to `testing`.
         app.parts.store.apply(vec![step(app, &row, ConnectionStatus::Testing, None)]).await?;

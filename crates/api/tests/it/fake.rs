@@ -220,6 +220,10 @@ impl Directory for FakeDirectory {
         }
     }
 
+    async fn keeper(&self, _row: &ConnectionRow) -> Result<api::Leave, Fault> {
+        Err(Fault::new(Code::BAD_ARGUMENTS, "it does not sign in with OAuth"))
+    }
+
     async fn settle(&self) {
         self.settled.fetch_add(1, Ordering::SeqCst);
     }

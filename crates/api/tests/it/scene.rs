@@ -109,6 +109,10 @@ pub(crate) async fn hub_with(settings: Settings) -> Hub {
     let credentials = Arc::new(Credentials::new(stored, wrapping, time(), Arc::clone(&entropy)));
     let parts = Parts {
         credentials: Arc::clone(&credentials),
+        sealer: Arc::new(credential::AeadSealer::new(
+            MasterKey::parse(PEPPER, "test").unwrap(),
+            Arc::new(SystemEntropy),
+        )),
         pipeline: Arc::clone(&pipeline),
         identity: Arc::clone(&identity),
         store: Arc::clone(&store) as Arc<dyn Store>,

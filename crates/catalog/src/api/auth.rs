@@ -233,4 +233,3 @@ impl Field {
         format!("auth.credentials.{}", self.name)
     }
 }
-

@@ -67,14 +67,24 @@ fn errors(api: &mut Fields<'_>, reading: &mut Reading) -> Errors {
         let path = when.required_text("path", 256, reading);
         let equals = when.node("equals").map(json);
         if equals.is_none() {
-            reading.error(when.at, "api.errors.failed_when.equals", "missing", "the value that means a failure");
+            reading.error(
+                when.at,
+                "api.errors.failed_when.equals",
+                "missing",
+                "the value that means a failure",
+            );
         }
         when.finish(reading);
         Some((Path::parse(&path?), equals?))
     });
     let mut statuses = Vec::new();
     for (word, node) in fields.members("statuses", reading) {
-        match node.value.as_text().and_then(|text| text.parse().ok()).filter(|status| (400..600).contains(status)) {
+        match node
+            .value
+            .as_text()
+            .and_then(|text| text.parse().ok())
+            .filter(|status| (400..600).contains(status))
+        {
             Some(status) => statuses.push((word.text.clone(), status)),
             None => reading.error(node.at.line, "api.errors.statuses", "is no status from 400 to 599", ""),
         }

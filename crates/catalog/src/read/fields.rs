@@ -149,7 +149,12 @@ impl<'n> Fields<'n> {
     }
 
     /// A map; its members are read by the caller.
-    pub(super) fn map(&mut self, name: &'static str, prefix: &'static str, reading: &mut Reading) -> Option<Self> {
+    pub(super) fn map(
+        &mut self,
+        name: &'static str,
+        prefix: &'static str,
+        reading: &mut Reading,
+    ) -> Option<Self> {
         Fields::open(self.node(name)?, prefix, reading)
     }
 

@@ -3,10 +3,10 @@
 use serde_json::{Map, Value as Json};
 
 use super::fields::{Fields, Reading, json};
+use crate::Entry;
 use crate::fixture::{Exchange, Expect, Fixture};
 use crate::problem::Problems;
 use crate::yaml::{self, Node, Value};
-use crate::Entry;
 
 impl Entry {
     /// Reads one more file of fixtures.
@@ -21,7 +21,12 @@ impl Entry {
                 for item in &items {
                     let Some(fixture) = read(item, file, &mut reading) else { continue };
                     if self.api.as_ref().is_none_or(|api| api.tool(&fixture.tool).is_none()) {
-                        reading.error(item.at.line, "tool", format!("there is no tool `{}`", fixture.tool), "");
+                        reading.error(
+                            item.at.line,
+                            "tool",
+                            format!("there is no tool `{}`", fixture.tool),
+                            "",
+                        );
                     }
                     self.fixtures.push(fixture);
                 }
@@ -53,7 +58,12 @@ fn read(node: &Node, file: &str, reading: &mut Reading) -> Option<Fixture> {
         exchanges.extend(exchange(node, reading));
     }
     if fields.node("exchanges").is_none() {
-        reading.error(fields.at, "exchanges", "missing", "requests with their responses; `[]` where none is sent");
+        reading.error(
+            fields.at,
+            "exchanges",
+            "missing",
+            "requests with their responses; `[]` where none is sent",
+        );
     }
     let result = fields.node("result").map(json);
     let error = fields.text("error", 4_096, reading);

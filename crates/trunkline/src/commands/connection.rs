@@ -67,6 +67,14 @@ pub(crate) fn run(shared: &Shared, verb: &ConnectionVerb) -> Result<(), Quit> {
         }
         ConnectionVerb::Test { connection } => return tested(shared, &hub, connection, "test"),
         ConnectionVerb::Connect { connection } => return tested(shared, &hub, connection, "connect"),
+        ConnectionVerb::Authorize { connection, device } => {
+            let grant = if *device { "device_code" } else { "authorization_code" };
+            let body = json!({ "grant": grant });
+            let answer = block_on(hub.ask("POST", &path(connection, "/authorize"), Some(&body)))?;
+            let code = answer.get("user_code").and_then(Value::as_str);
+            let code = code.map(|code| format!(" and type in {code}")).unwrap_or_default();
+            show(&answer, format!("open {}{code}", cell(&answer, "url")));
+        }
         ConnectionVerb::Disconnect { connection } => {
             let answer = block_on(hub.ask("POST", &path(connection, "/disconnect"), None))?;
             show(&answer, format!("{connection}: {}", cell(&answer, "status")));

@@ -13,7 +13,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use credential::{resolve_reference, same};
-use model::{AuthMethod, Key, Secret};
+use model::{Key, Secret};
+use store::ConnectionRow;
 
 use super::fields::{Env, Fields, Reading};
 use super::problem::{Scope, Severity};
@@ -164,29 +165,37 @@ pub(crate) fn of_stored(
 
 /// The same of a connection with an API that the catalogue describes.
 pub(crate) fn of_stored_api(
-    key: Key,
+    row: &ConnectionRow,
     manifest: &Arc<catalog::Entry>,
-    config: &serde_json::Value,
-    method: AuthMethod,
     secrets: &BTreeMap<String, Secret>,
-    is_private_allowed: bool,
 ) -> Entry {
-    let (own, hubs) = match manifest.settle(config) {
+    let key = row.key.clone();
+    let catalog::Settled { config: mut own, hubs } = match manifest.settle(&row.config.value()) {
         Ok(settled) => settled,
         Err(problems) => return Entry::broken(key, problems.to_string().replace('\n', "; ")),
     };
+    // What the provider said about the account beside its token counts as filled in.
+    let tokens =
+        secrets.get(connector::oauth::TOKENS_FIELD).and_then(connector::oauth::TokenSet::from_secret);
+    for (name, value) in tokens.map(|set| set.kept).unwrap_or_default() {
+        own.entry(name).or_insert_with(|| value.into());
+    }
     let mut said = serde_json::Value::Object(hubs);
     if let Some(members) = said.as_object_mut() {
         members.insert("type".to_owned(), "api".into());
         members.insert("integration".to_owned(), manifest.slug.as_str().into());
         members.insert("config".to_owned(), own.into());
-        members.insert("auth".to_owned(), serde_json::json!({ "type": method.as_str(), "credentials": {} }));
+        let method = row.auth_method.as_str();
+        members.insert("auth".to_owned(), serde_json::json!({ "type": method, "credentials": {} }));
     }
-    let mut entry = stored(key, &said, secrets, is_private_allowed);
+    let own = secrets.iter().filter(|(field, _)| field.starts_with("auth.credentials."));
+    let own = own.map(|(field, value)| (field.clone(), value.clone())).collect();
+    let mut entry = stored(key, &said, &own, row.egress_private);
     if let Shape::Api(api) = &mut entry.shape {
         api.manifest = Some(Arc::clone(manifest));
+        api.row = Some(Box::new(row.clone()));
     }
-    let said = format!("{}{}{}", entry.said.expose(), manifest.version, manifest.manifest);
+    let said = format!("{}{}{}{}", entry.said.expose(), row.id, manifest.version, manifest.manifest);
     entry.said = Secret::new(said);
     entry
 }

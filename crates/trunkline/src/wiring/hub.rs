@@ -192,6 +192,7 @@ impl Hub {
             identity: Arc::clone(&self.house.identity),
             store: Arc::clone(&self.house.store),
             credentials: Arc::clone(&self.house.credentials),
+            sealer: Arc::clone(&self.house.sealer) as Arc<dyn model::Sealer>,
             recorder: Arc::clone(&self.recorder),
             clock: Arc::clone(&self.house.clock),
             entropy: Arc::clone(&self.house.entropy),

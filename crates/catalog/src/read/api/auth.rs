@@ -6,8 +6,8 @@ use super::super::fields::{Fields, Reading};
 use super::Names;
 use super::paging::parse_spot;
 use crate::api::{
-    Assertion, Auth, ClientProof, Field, Grant, HashName, Hmac, JwtAlgorithm, OAuth, Path, Scheme, SigV4, Spot,
-    TokenResponse,
+    Assertion, Auth, ClientProof, Field, Grant, HashName, Hmac, JwtAlgorithm, OAuth, Path, Scheme, SigV4,
+    Spot, TokenResponse,
 };
 use crate::template::{Scope, Template};
 use crate::yaml::{Node, Value};
@@ -52,7 +52,12 @@ pub(super) fn read(top: &mut Fields<'_>, names: &Names, reading: &mut Reading) -
     let nodes = top.list("auth", reading);
     if nodes.is_empty() {
         let line = top.line("auth");
-        reading.error(line, "auth", "missing", "at least one way, for example `- type: bearer`, or `- type: none`");
+        reading.error(
+            line,
+            "auth",
+            "missing",
+            "at least one way, for example `- type: bearer`, or `- type: none`",
+        );
     }
     for node in nodes {
         let Some(auth) = one(node, names, reading) else { continue };
@@ -109,7 +114,9 @@ fn secrets(kind: Kind, fields: &mut Fields<'_>, reading: &mut Reading) -> Vec<Fi
             ("secret_access_key", "Secret access key", true),
             ("session_token", "Session token", false),
         ],
-        Kind::Certificate => &[("certificate", "Certificate (PEM)", true), ("private_key", "Private key (PEM)", true)],
+        Kind::Certificate => {
+            &[("certificate", "Certificate (PEM)", true), ("private_key", "Private key (PEM)", true)]
+        }
     };
     let mut out: Vec<Field> = usual
         .iter()
@@ -121,9 +128,15 @@ fn secrets(kind: Kind, fields: &mut Fields<'_>, reading: &mut Reading) -> Vec<Fi
         })
         .collect();
     for (word, node) in fields.members("fields", reading) {
-        let is_fit = !word.text.is_empty() && word.text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+        let is_fit = !word.text.is_empty()
+            && word.text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
         if !is_fit {
-            reading.error(word.at.line, "auth.fields", format!("`{}` is no name: a-z, 0-9 and `_`", word.text), "");
+            reading.error(
+                word.at.line,
+                "auth.fields",
+                format!("`{}` is no name: a-z, 0-9 and `_`", word.text),
+                "",
+            );
             continue;
         }
         // `username: null`: this API's way has no such secret.
@@ -141,7 +154,12 @@ fn secrets(kind: Kind, fields: &mut Fields<'_>, reading: &mut Reading) -> Vec<Fi
                 (field.title, field.help) = (title, help);
                 field.is_required = is_required.unwrap_or(field.is_required);
             }
-            None => out.push(Field { name: word.text.clone(), title, help, is_required: is_required.unwrap_or(true) }),
+            None => out.push(Field {
+                name: word.text.clone(),
+                title,
+                help,
+                is_required: is_required.unwrap_or(true),
+            }),
         }
     }
     out
@@ -159,9 +177,15 @@ fn check_secrets(line: u32, kind: Kind, scheme: &Scheme, secrets: &[Field], read
     };
     for field in secrets.iter().filter(|field| !uses(&field.name)) {
         let key = format!("auth.fields.{}", field.name);
-        reading.error(line, &key, "is used by no template", format!("use `{{secret.{0}}}`, or say `{0}: null`", field.name));
+        reading.error(
+            line,
+            &key,
+            "is used by no template",
+            format!("use `{{secret.{0}}}`, or say `{0}: null`", field.name),
+        );
     }
-    let signs = templates.iter().flat_map(|template| template.holes()).filter(|hole| hole.scope == Scope::Sign);
+    let signs =
+        templates.iter().flat_map(|template| template.holes()).filter(|hole| hole.scope == Scope::Sign);
     for hole in signs.filter(|hole| !SIGN_NAMES.contains(&hole.name.as_str())) {
         reading.unknown(line, "auth", &hole.name, SIGN_NAMES);
     }
@@ -206,7 +230,9 @@ fn placements(
         let key = format!("auth.put.{}", word.text);
         names.check_text(&word.text, word.at.line, &key, reading);
         match parse_spot(&word.text).filter(|spot| !matches!(spot, Spot::Body(_))) {
-            Some(spot) => out.extend(names.template(node, &key, scopes, reading).map(|template| (spot, template))),
+            Some(spot) => {
+                out.extend(names.template(node, &key, scopes, reading).map(|template| (spot, template)))
+            }
             None => reading.unknown(word.at.line, &key, &word.text, &["header.NAME", "query.NAME"]),
         }
     }
@@ -285,7 +311,9 @@ fn oauth(fields: &mut Fields<'_>, names: &Names, reading: &mut Reading) -> Optio
 }
 
 fn response(fields: &mut Fields<'_>, reading: &mut Reading) -> TokenResponse {
-    let Some(mut said) = fields.map("response", "auth.response.", reading) else { return TokenResponse::default() };
+    let Some(mut said) = fields.map("response", "auth.response.", reading) else {
+        return TokenResponse::default();
+    };
     let mut path = |name, usual: &str, reading: &mut Reading| {
         Path::parse(&said.text(name, 128, reading).unwrap_or_else(|| usual.to_owned()))
     };
@@ -320,7 +348,8 @@ fn hmac(fields: &mut Fields<'_>, names: &Names, reading: &mut Reading) -> Option
     let over = names.required(fields, "over", SIGNED, reading);
     let key = or(names.one(fields, "key", SCOPES, reading), "{secret.secret}");
     let writing = [("hex", false), ("base64", true)];
-    let is_key_base64 = fields.choice("key_encoding", &[("raw", false), ("base64", true)], reading).unwrap_or(false);
+    let is_key_base64 =
+        fields.choice("key_encoding", &[("raw", false), ("base64", true)], reading).unwrap_or(false);
     let is_base64 = fields.choice("signature_encoding", &writing, reading).unwrap_or(false);
     let placements = placements(fields, "{sign.signature}", SIGNED, names, reading);
     Some(Hmac { algorithm, over: over?, key: key?, is_key_base64, is_base64, placements })

@@ -64,7 +64,9 @@ fn form(word: Word, fields: &mut Fields<'_>, reading: &mut Reading) -> Option<Fo
         },
         Word::Link => Form::Link,
         Word::NextUrl => Form::NextUrl { from: Path::parse(&fields.required_text("from", 256, reading)?) },
-        Word::Range => Form::Range { unit: fields.text("unit", 64, reading).unwrap_or_else(|| "items".to_owned()) },
+        Word::Range => {
+            Form::Range { unit: fields.text("unit", 64, reading).unwrap_or_else(|| "items".to_owned()) }
+        }
         Word::Window => Form::Window {
             from: spot(fields, "put", "", reading)?,
             to: spot(fields, "put_end", "", reading)?,
@@ -96,7 +98,12 @@ fn spot(fields: &mut Fields<'_>, key: &'static str, usual: &str, reading: &mut R
     };
     let found = parse_spot(&text);
     if found.is_none() {
-        reading.unknown(fields.line(key), &fields.key(key), &text, &["query.NAME", "header.NAME", "body.PATH"]);
+        reading.unknown(
+            fields.line(key),
+            &fields.key(key),
+            &text,
+            &["query.NAME", "header.NAME", "body.PATH"],
+        );
     }
     found
 }
@@ -106,7 +113,9 @@ pub(super) fn parse_spot(text: &str) -> Option<Spot> {
     let (place, name) = text.split_once('.').filter(|(_, name)| !name.is_empty())?;
     match place {
         "query" => Some(Spot::Query(name.to_owned())),
-        "header" => Some(Spot::Header(if name.contains('{') { name.to_owned() } else { name.to_ascii_lowercase() })),
+        "header" => {
+            Some(Spot::Header(if name.contains('{') { name.to_owned() } else { name.to_ascii_lowercase() }))
+        }
         "body" => Some(Spot::Body(Path::parse(name))),
         _ => None,
     }
@@ -122,7 +131,12 @@ fn source(fields: &mut Fields<'_>, reading: &mut Reading) -> Option<Source> {
         _ => None,
     };
     if found.is_none() {
-        reading.unknown(fields.line("from"), &fields.key("from"), &text, &["body.PATH", "header.NAME", "last.PATH"]);
+        reading.unknown(
+            fields.line("from"),
+            &fields.key("from"),
+            &text,
+            &["body.PATH", "header.NAME", "last.PATH"],
+        );
     }
     found
 }

@@ -28,8 +28,15 @@ pub(super) const ADDED: &[&str] = &["cursor", "max_items"];
 /// The most items that one call gathers.
 pub(super) const ITEMS_MAX: u64 = 1_000;
 /// Headers that belong to the hub or to how the connection proves itself.
-const HEADERS_OF_OURS: &[&str] =
-    &["authorization", "proxy-authorization", "cookie", "host", "content-length", "transfer-encoding", "connection"];
+const HEADERS_OF_OURS: &[&str] = &[
+    "authorization",
+    "proxy-authorization",
+    "cookie",
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+];
 
 /// The parameters, and the properties of the input schema.
 pub(super) fn read(
@@ -60,7 +67,13 @@ pub(super) fn read(
     (out, properties)
 }
 
-fn one(word: &Word, node: &Node, key: &str, usual: Place, reading: &mut Reading) -> Option<(Parameter, Json)> {
+fn one(
+    word: &Word,
+    node: &Node,
+    key: &str,
+    usual: Place,
+    reading: &mut Reading,
+) -> Option<(Parameter, Json)> {
     let Value::Map(members) = &node.value else {
         reading.error(node.at.line, key, format!("expected a map, found {}", node.value.noun()), "");
         return None;
@@ -80,11 +93,21 @@ fn one(word: &Word, node: &Node, key: &str, usual: Place, reading: &mut Reading)
         }
     }
     if !schema.contains_key("description") && !schema.contains_key("const") {
-        reading.error(word.at.line, key, "has no `description`", "say in a sentence what it is, for people and models");
+        reading.error(
+            word.at.line,
+            key,
+            "has no `description`",
+            "say in a sentence what it is, for people and models",
+        );
     }
     let has_type = ["type", "enum", "const", "anyOf", "oneOf"].iter().any(|name| schema.contains_key(*name));
     if !has_type && wire != "." {
-        reading.error(word.at.line, key, "has no `type`", "string, integer, number, boolean, array or object");
+        reading.error(
+            word.at.line,
+            key,
+            "has no `type`",
+            "string, integer, number, boolean, array or object",
+        );
     }
     if wire == "*" && !matches!(place, Place::Query | Place::Header) {
         reading.error(word.at.line, key, "`as: \"*\"` spreads a map into the query or the headers only", "");

@@ -7,7 +7,8 @@ use crate::schema;
 use crate::template::{Scope, Template};
 use crate::yaml::{Node, Value};
 
-const EFFECTS: &[(&str, Effect)] = &[("read", Effect::Read), ("write", Effect::Write), ("delete", Effect::Delete)];
+const EFFECTS: &[(&str, Effect)] =
+    &[("read", Effect::Read), ("write", Effect::Write), ("delete", Effect::Delete)];
 /// What a tool's templates may hold.
 const SCOPES: &[Scope] = &[Scope::Config, Scope::Input];
 /// The most tools of one entry.
@@ -127,7 +128,9 @@ fn one(node: &Node, names: &Names, usual: Encoding, reading: &mut Reading) -> Op
 const METHODS: &[&str] = &["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "QUERY"];
 
 fn output(fields: &mut Fields<'_>, reading: &mut Reading) -> (Path, Option<serde_json::Value>) {
-    let Some(mut output) = fields.map("output", "tools.output.", reading) else { return (Path::default(), None) };
+    let Some(mut output) = fields.map("output", "tools.output.", reading) else {
+        return (Path::default(), None);
+    };
     let from = Path::parse(&output.text("from", 256, reading).unwrap_or_default());
     let schema = output.node("schema").map(json);
     if let Some(Err(what)) = schema.as_ref().map(schema::compile) {
@@ -158,7 +161,12 @@ fn check_holes(line: u32, tool: &Tool, reading: &mut Reading) {
         let key = format!("tools.{}.parameters.{}", tool.name, one.name);
         match one.place {
             Place::Path if !holds(&tool.path, one) => {
-                reading.error(line, &key, format!("goes into the path, which has no `{{input.{}}}`", one.name), "");
+                reading.error(
+                    line,
+                    &key,
+                    format!("goes into the path, which has no `{{input.{}}}`", one.name),
+                    "",
+                );
             }
             Place::Template if !holes.contains(&one.name.as_str()) && !is_of_window(tool, one) => {
                 reading.error(line, &key, "is used by no template: it would do nothing", "");
@@ -170,7 +178,9 @@ fn check_holes(line: u32, tool: &Tool, reading: &mut Reading) {
         }
     }
     let holes = tool.path.holes().filter(|hole| hole.scope == Scope::Input);
-    for hole in holes.filter(|hole| tool.parameters.iter().any(|one| one.name == hole.name && !one.is_required)) {
+    for hole in
+        holes.filter(|hole| tool.parameters.iter().any(|one| one.name == hole.name && !one.is_required))
+    {
         let key = format!("tools.{}.parameters.{}", tool.name, hole.name);
         reading.error(line, &key, "stands in the path and is not required", "");
     }

@@ -25,7 +25,8 @@ pub(super) fn read(top: &mut Fields<'_>, names: &Names, reading: &mut Reading) -
     if fields.node("verify").is_none() {
         reading.error(fields.at, "webhook.verify", "missing", "hmac, token, ed25519 or none");
     }
-    let proof = fields.choice("verify", WORDS, reading).and_then(|word| proof(word, &mut fields, names, reading));
+    let proof =
+        fields.choice("verify", WORDS, reading).and_then(|word| proof(word, &mut fields, names, reading));
     let event = spot(&mut fields, "event", reading);
     let delivery = spot(&mut fields, "delivery", reading);
     let account = spot(&mut fields, "account", reading);
@@ -50,9 +51,11 @@ fn proof(word: Word, fields: &mut Fields<'_>, names: &Names, reading: &mut Readi
             time_header: fields.text("time_header", 128, reading).map(|text| text.to_ascii_lowercase()),
         },
         Word::Hmac => {
-            let hashes = [("sha1", HashName::Sha1), ("sha256", HashName::Sha256), ("sha512", HashName::Sha512)];
+            let hashes =
+                [("sha1", HashName::Sha1), ("sha256", HashName::Sha256), ("sha512", HashName::Sha512)];
             let algorithm = fields.choice("algorithm", &hashes, reading).unwrap_or(HashName::Sha256);
-            let forms = [("raw", SecretForm::Raw), ("base64", SecretForm::Base64), ("whsec", SecretForm::Whsec)];
+            let forms =
+                [("raw", SecretForm::Raw), ("base64", SecretForm::Base64), ("whsec", SecretForm::Whsec)];
             let key = fields.choice("key", &forms, reading).unwrap_or(SecretForm::Raw);
             let writing = [("hex", false), ("base64", true)];
             let is_base64 = fields.choice("encoding", &writing, reading).unwrap_or(false);
@@ -88,7 +91,12 @@ fn spot(fields: &mut Fields<'_>, name: &'static str, reading: &mut Reading) -> O
     let text = fields.text(name, 256, reading)?;
     let found = parse_spot(&text);
     if found.is_none() {
-        reading.unknown(fields.line(name), &fields.key(name), &text, &["header.NAME", "body.PATH", "query.NAME"]);
+        reading.unknown(
+            fields.line(name),
+            &fields.key(name),
+            &text,
+            &["header.NAME", "body.PATH", "query.NAME"],
+        );
     }
     found
 }

@@ -65,10 +65,15 @@ fn judge_clock(now: i64, newest: Option<i64>) -> Finding {
     let remedy = "set it, and let the system keep it (`timedatectl set-ntp true`): certificates and the \
                   expiry of keys are judged by it, and ids sort by it";
     let (verdict, what) = match newest {
-        _ if now < EARLIEST_MS => (Verdict::Bad, format!("it says {}, which is long past", Timestamp(now).to_rfc3339())),
+        _ if now < EARLIEST_MS => {
+            (Verdict::Bad, format!("it says {}, which is long past", Timestamp(now).to_rfc3339()))
+        }
         Some(newest) if newest > now.saturating_add(AHEAD_MS) => {
-            let what =
-                format!("it says {}, and the data folder was written at {}", Timestamp(now).to_rfc3339(), Timestamp(newest).to_rfc3339());
+            let what = format!(
+                "it says {}, and the data folder was written at {}",
+                Timestamp(now).to_rfc3339(),
+                Timestamp(newest).to_rfc3339()
+            );
             (Verdict::Warning, what)
         }
         _ => (Verdict::Ok, Timestamp(now).to_rfc3339()),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use model::{AuthMethod, Secret};
 use serde_json::{Map, Number, Value as Json};
+use store::ConnectionRow;
 
 use super::Shape;
 use super::later::Later;
@@ -45,6 +46,8 @@ pub(crate) struct ApiEntry {
     pub(crate) usage: Usage,
     /// May reach private and loopback addresses.
     pub(crate) private_allowed: bool,
+    /// The connection in the store whose tokens it keeps; `None` in the file, whose tokens are kept in memory.
+    pub(crate) row: Option<Box<ConnectionRow>>,
 }
 
 /// Reads the entry. `None` after an error that left nothing to describe.
@@ -55,7 +58,12 @@ pub(super) fn read(at: Mark, mut fields: Fields<'_>, reading: &mut Reading<'_>) 
     if let Some(said) = &endpoint
         && !(said.value().starts_with("https://") || said.value().starts_with("http://"))
     {
-        reading.error(said.at, &fields.key("endpoint"), format!("`{said}` is no http:// or https:// URL"), None);
+        reading.error(
+            said.at,
+            &fields.key("endpoint"),
+            format!("`{said}` is no http:// or https:// URL"),
+            None,
+        );
     }
     let integration = fields.text("integration", reading).map(|said| said.into_value());
     let styles =
@@ -82,7 +90,8 @@ pub(super) fn read(at: Mark, mut fields: Fields<'_>, reading: &mut Reading<'_>) 
     let is_generic = integration.is_none();
     let integration = integration.unwrap_or_else(|| style.flatten().unwrap_or("rest").to_owned());
     if is_generic && endpoint.is_none() {
-        let hint = format!("add the API's URL, or name one of the catalogue with `integration` (line {})", at.line);
+        let hint =
+            format!("add the API's URL, or name one of the catalogue with `integration` (line {})", at.line);
         return Some(Shape::Later(Later { reason: format!("needs endpoint: {hint}") }));
     }
     Some(Shape::Api(Box::new(ApiEntry {
@@ -93,6 +102,7 @@ pub(super) fn read(at: Mark, mut fields: Fields<'_>, reading: &mut Reading<'_>) 
         method,
         secrets,
         usage,
+        row: None,
         private_allowed: private_said.unwrap_or_else(|| written.is_some_and(|url| is_private_literal(&url))),
     })))
 }
@@ -108,7 +118,12 @@ fn auth(
     let method = fields.choice("type", METHODS, reading);
     if method.is_none() && fields.get("type", reading).is_none() {
         let words: Vec<_> = METHODS.iter().map(|(word, _)| *word).collect();
-        reading.error(fields.at, &fields.key("type"), "missing", Some(format!("one of: {}", words.join(", "))));
+        reading.error(
+            fields.at,
+            &fields.key("type"),
+            "missing",
+            Some(format!("one of: {}", words.join(", "))),
+        );
     }
     let path = fields.key("credentials");
     for (word, node) in fields.names("credentials", reading).unwrap_or_default() {
@@ -139,7 +154,8 @@ fn auth(
 }
 
 /// What stands under `credentials` and is no secret.
-const SETTINGS: &[&str] = &["token_url", "authorization_url", "authorize_url", "device_url", "scopes", "header", "prefix"];
+const SETTINGS: &[&str] =
+    &["token_url", "authorization_url", "authorize_url", "device_url", "scopes", "header", "prefix"];
 
 /// A value with its references replaced.
 fn json(node: &Node, key: &str, reading: &mut Reading<'_>) -> Option<Json> {

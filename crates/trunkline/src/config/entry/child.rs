@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use model::Secret;
 
 use super::mcp::Transport;
-use super::usage::milliseconds;
 use super::secret::looks_secret;
+use super::usage::milliseconds;
 use crate::config::fields::{Fields, Reading};
 use crate::config::said::Said;
 use crate::config::tree::Value;

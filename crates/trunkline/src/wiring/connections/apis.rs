@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use connector_http::{HttpApi, Settings};
+use connector::oauth::{Keeper, KeeperParts, Tokens};
+use connector_http::{Grant, HttpApi, Settings};
 use model::{Code, Fault, Key};
 use serde_json::Value;
 
 use super::Connections;
-use crate::config::entry::{ApiEntry, Entry};
+use crate::config::entry::{ApiEntry, Entry, Shape};
 
 /// Why there is no connector.
 pub(super) enum Wanting {
@@ -20,10 +21,17 @@ pub(super) enum Wanting {
 impl Connections {
     /// The connector of an entry.
     pub(super) fn api_connector(&self, key: &Key, api: &ApiEntry) -> Result<Arc<HttpApi>, Wanting> {
-        let settings = self.api_settings(key, api)?;
+        let mut settings = self.api_settings(key, api)?;
         if let Some(what) = connector_http::lacking(&settings) {
             return Err(Wanting::More(what));
         }
+        let kept = self.keeper_of(api, &settings)?;
+        if api.row.is_none() && kept.as_ref().is_some_and(|(keeper, _)| keeper.needs_leave()) {
+            let what = "signs in with somebody's leave, which a connection of the file has nowhere to keep; make it \
+                        with `trunkline connection new`";
+            return Err(Wanting::More(what.to_owned()));
+        }
+        settings.tokens = kept.map(|(keeper, _)| keeper as Arc<dyn Tokens>);
         HttpApi::new(settings, self.api_parts.clone()).map_err(|fault| Wanting::Mending(fault.advice()))
     }
 
@@ -40,7 +48,7 @@ impl Connections {
         let Some(spec) = &manifest.api else {
             return Err(Wanting::Mending(format!("integration: `{slug}` is no HTTP API")));
         };
-        let (config, _) = manifest
+        let catalog::Settled { config, .. } = manifest
             .settle(&Value::Object(api.config.clone()))
             .map_err(|problems| Wanting::Mending(problems.to_string().replace('\n', "; ")))?;
         let method = api.method.or_else(|| spec.auth.first().map(|auth| auth.method));
@@ -56,6 +64,48 @@ impl Connections {
             egress_private: api.private_allowed,
             entry: manifest,
         })
+    }
+
+    /// The keeper of a connection's tokens, and the ways to them; `None` where it needs none.
+    fn keeper_of(
+        &self,
+        api: &ApiEntry,
+        settings: &Settings,
+    ) -> Result<Option<(Arc<Keeper>, Vec<Grant>)>, Wanting> {
+        let parts = &self.api_parts;
+        let found = connector_http::provider_of(settings, &parts.clock, &parts.entropy);
+        let Some((provider, own, grants)) = found.map_err(|fault| Wanting::More(fault.advice()))? else {
+            return Ok(None);
+        };
+        let stored = api.row.as_ref().map(|row| self.stored.keeping(row));
+        let parts =
+            KeeperParts { stored, clock: Arc::clone(&parts.clock), entropy: Arc::clone(&parts.entropy) };
+        Ok(Some((Arc::new(Keeper::new(provider, own, settings.key.to_string(), parts)), grants)))
+    }
+
+    /// What asking for leave for a stored connection needs.
+    pub(super) fn leave_of(&self, key: &Key, entry: &Entry) -> Result<api::Leave, Fault> {
+        let api = match &entry.shape {
+            Shape::Api(api) => api,
+            Shape::Broken(why) => return Err(Fault::new(Code::BAD_ARGUMENTS, why.clone())),
+            _ => return Err(Fault::new(Code::BAD_ARGUMENTS, "it does not sign in with OAuth")),
+        };
+        let settings = self.api_settings(key, api).map_err(Wanting::fault)?;
+        if let Some(what) = connector_http::lacking(&settings) {
+            return Err(Wanting::More(what).fault());
+        }
+        match self.keeper_of(api, &settings).map_err(Wanting::fault)? {
+            Some((keeper, grants)) if keeper.needs_leave() => Ok(api::Leave {
+                name: settings.entry.name.clone(),
+                keeper,
+                has_browser: grants.contains(&Grant::AuthorizationCode),
+                has_device: grants.contains(&Grant::DeviceCode),
+            }),
+            _ => {
+                Err(Fault::new(Code::BAD_ARGUMENTS, "it gets its tokens by itself; nobody has to give leave")
+                    .with_hint("`trunkline connection connect` tests and connects it"))
+            }
+        }
     }
 
     /// What is wrong with a connection's settings, credentials aside.

@@ -99,7 +99,9 @@ impl api::Directory for Connections {
             }
             let words: Vec<&str> = known.iter().map(|one| one.field.as_str()).collect();
             let what = format!("field: `{field}` is no credential of `{}`", manifest.slug);
-            return Err(Fault::new(Code::BAD_ARGUMENTS, what).with_hint(format!("one of: {}", words.join(", "))));
+            return Err(
+                Fault::new(Code::BAD_ARGUMENTS, what).with_hint(format!("one of: {}", words.join(", ")))
+            );
         }
         let is_known = match field.split_once('.') {
             Some(("auth", rest)) => rest.strip_prefix("credentials.").is_some_and(|name| !name.contains('.')),
@@ -142,6 +144,12 @@ impl api::Directory for Connections {
         trial.await.unwrap_or_else(|_| Err(Fault::new(Code::BUG, "the test of the connection broke off")))
     }
 
+    async fn keeper(&self, row: &ConnectionRow) -> Result<api::Leave, Fault> {
+        let secrets = self.stored.credentials().open(row).await?;
+        let entry = whole_entry_of(row, &secrets, self.stored.manifests());
+        self.leave_of(&row.key, &entry)
+    }
+
     async fn settle(&self) {
         self.read_store().await;
     }
@@ -154,7 +162,8 @@ pub(super) fn whole_entry_of(
     manifests: &Manifests,
 ) -> Entry {
     if let Ok(Some(manifest)) = manifests.find(row)
-        && let Some(missing) = manifest.missing_credential(row.auth_method, |field| secrets.contains_key(field))
+        && let Some(missing) =
+            manifest.missing_credential(row.auth_method, |field| secrets.contains_key(field))
     {
         let what = format!(
             "needs the credential `{field}` ({title}): `trunkline connection rotate {key} {field}`",
@@ -173,17 +182,7 @@ fn entry_of(row: &ConnectionRow, secrets: &BTreeMap<String, Secret>, manifests: 
     if let Ok(Some(manifest)) = &found
         && manifest.api.is_some()
     {
-        let secrets = secrets.iter().filter(|(field, _)| field.starts_with("auth.credentials."));
-        let secrets = secrets.map(|(field, value)| (field.clone(), value.clone())).collect();
-        let config = row.config.value();
-        return entry::of_stored_api(
-            row.key.clone(),
-            manifest,
-            &config,
-            row.auth_method,
-            &secrets,
-            row.egress_private,
-        );
+        return entry::of_stored_api(row, manifest, secrets);
     }
     let resolved = match found {
         Ok(None) => Ok(row.config.value()),

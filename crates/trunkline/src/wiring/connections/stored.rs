@@ -2,6 +2,7 @@
 //! whenever it has changed, here or on another node.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use connector::Credentials;
@@ -36,6 +37,14 @@ impl Stored {
     /// The credentials of stored connections.
     pub(super) fn credentials(&self) -> &Credentials {
         &self.shelf.credentials
+    }
+
+    /// Where the tokens of a connection are kept.
+    pub(super) fn keeping(
+        &self,
+        row: &ConnectionRow,
+    ) -> (Arc<dyn store::Store>, Arc<Credentials>, ConnectionRow) {
+        (Arc::clone(&self.shelf.store), Arc::clone(&self.shelf.credentials), row.clone())
     }
 
     /// What integrations' manifests make of connections.

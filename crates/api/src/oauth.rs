@@ -1,0 +1,413 @@
+//! Leave in a browser: the link that an operator opens, the page before the vendor's, and the page after it.
+//!
+//! Nobody signs in on these pages. The link holds a sealed ticket that only a key with `manage` gets; the page
+//! names what is about to be given to whom and sets a cookie; the vendor's answer counts only in the browser
+//! that has it, so that nobody can be led to give somebody else their account (RFC 6749 §10.12).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Query, State};
+use axum::response::{IntoResponse, Redirect, Response};
+use connector::oauth::{Ask, DeviceCode, Pkce, Refusal};
+use http::header::{
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, REFERRER_POLICY, SET_COOKIE, X_FRAME_OPTIONS,
+};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use model::id::{ConnectionId, WorkspaceId};
+use model::{Access, Caller, Code, Fault, Secret, Timestamp};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use store::{ConnectionRow, Scope};
+use utoipa::ToSchema;
+
+use crate::Leave;
+use crate::app::App;
+use crate::connections::{lifecycle, stored};
+use crate::extract::{Segments, Sent, Signed};
+use crate::rescue::Problem;
+
+/// How long a link is good.
+const TICKET_MS: i64 = 30 * 60 * 1000;
+/// How long somebody may take at the vendor.
+const STATE_MS: i64 = 10 * 60 * 1000;
+const COOKIE_NAME: &str = "trunkline_leave";
+/// Nothing inline, nothing from elsewhere, nobody's frame.
+const POLICY: &str =
+    "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// How leave is to be asked for.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = AuthorizationRequest)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AskBody {
+    /// In a browser that comes back to this hub (the usual way), or with a code on another device.
+    #[serde(default)]
+    #[schema(inline)]
+    grant: Way,
+}
+
+#[derive(Deserialize, Serialize, ToSchema, Clone, Copy, Default, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Way {
+    #[default]
+    AuthorizationCode,
+    DeviceCode,
+}
+
+/// Where somebody gives leave.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Authorization)]
+pub(crate) struct AuthorizationView {
+    #[schema(inline)]
+    grant: Way,
+    /// What to open in a browser.
+    url: String,
+    /// What to type in there; null where the link holds it all.
+    #[schema(required = true)]
+    user_code: Option<String>,
+    /// Until when it is good; milliseconds since 1970, UTC.
+    #[schema(value_type = i64)]
+    expires_at: Timestamp,
+}
+
+/// What the link holds, sealed.
+#[derive(Serialize, Deserialize)]
+struct Ticket {
+    connection: String,
+    workspace: WorkspaceId,
+    principal: String,
+    until: Timestamp,
+}
+
+/// What travels through the vendor, sealed.
+#[derive(Serialize, Deserialize)]
+struct Travelling {
+    ticket: Ticket,
+    verifier: String,
+    /// Of the cookie's value.
+    digest: String,
+}
+
+const TICKET: &str = "oauth-ticket";
+const STATE: &str = "oauth-state";
+
+/// Ask for somebody's leave
+///
+/// For connections with OAuth. Gives a link to open in a browser: it names the connection and leads to the
+/// vendor; when leave is given there, the connection is tested and connected. With `device_code`, the hub asks
+/// the vendor until leave is given with the code on another device.
+#[utoipa::path(post, path = "/api/v1/connections/{connection}/authorize", operation_id = "authorizeConnection",
+    tag = "connections", params(("connection" = String, Path, description = "Its key or id.")),
+    request_body = AskBody,
+    responses((status = OK, description = "Where leave is given", body = AuthorizationView)))]
+pub(crate) async fn authorize(
+    State(app): State<Arc<App>>,
+    Signed(caller): Signed,
+    Segments(named): Segments<String>,
+    Sent(body): Sent<AskBody>,
+) -> Result<Json<AuthorizationView>, Problem> {
+    let row = stored(&app, &caller, &named).await?;
+    let leave = app.parts.directory.keeper(&row).await?;
+    let ticket = Ticket {
+        connection: row.id.to_string(),
+        workspace: row.owner.workspace,
+        principal: caller.principal.to_string(),
+        until: app.parts.clock.now().plus_ms(TICKET_MS),
+    };
+    match body.grant {
+        Way::AuthorizationCode if leave.has_browser => {
+            let url = format!("{}/oauth/start?ticket={}", public(&app), seal(&app, TICKET, &ticket)?);
+            Ok(Json(AuthorizationView { grant: body.grant, url, user_code: None, expires_at: ticket.until }))
+        }
+        Way::DeviceCode if leave.has_device => {
+            let code =
+                leave.keeper.provider().device_code().await.map_err(|why| refused(&leave.name, why))?;
+            let expires_at =
+                app.parts.clock.now().plus_ms(i64::try_from(code.expires_in_s * 1000).unwrap_or(0));
+            let url = code.verification_uri_complete.clone().unwrap_or_else(|| code.verification_uri.clone());
+            let user_code = Some(code.user_code.clone());
+            tokio::spawn(await_device(Arc::clone(&app), leave, code, ticket));
+            Ok(Json(AuthorizationView { grant: body.grant, url, user_code, expires_at }))
+        }
+        Way::AuthorizationCode | Way::DeviceCode => {
+            let what = format!("grant: {} does not give leave in this way", leave.name);
+            Err(Fault::new(Code::BAD_ARGUMENTS, what).with_hint("try the other one").into())
+        }
+    }
+}
+
+/// The page before the vendor's
+#[utoipa::path(get, path = "/oauth/start", operation_id = "startAuthorization", tag = "oauth",
+    params(("ticket" = String, Query, description = "From `authorizeConnection`.")),
+    responses((status = OK, description = "The page", body = String, content_type = "text/html")))]
+pub(crate) async fn start(
+    State(app): State<Arc<App>>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Response {
+    let ticket = query.get("ticket").map(String::as_str).unwrap_or_default();
+    match begin(&app, ticket).await {
+        Ok(response) => response,
+        Err(fault) => sorry(&fault),
+    }
+}
+
+async fn begin(app: &App, ticket: &str) -> Result<Response, Fault> {
+    let ticket: Ticket = open(app, TICKET, ticket)?;
+    still_good(app, ticket.until)?;
+    let row = row_of(app, &ticket).await?;
+    let leave = app.parts.directory.keeper(&row).await?;
+    let pkce = Pkce::new(&*app.parts.entropy);
+    let mut nonce = [0; 32];
+    app.parts.entropy.fill(&mut nonce);
+    let cookie = hex(&nonce);
+    let until = app.parts.clock.now().plus_ms(STATE_MS);
+    let travelling = Travelling {
+        ticket: Ticket { until, ..ticket },
+        verifier: pkce.verifier.expose().to_owned(),
+        digest: hex(&Sha256::digest(cookie.as_bytes())),
+    };
+    let state = seal(app, STATE, &travelling)?;
+    let link = leave.keeper.provider().authorization_link(&redirect_uri(app), &state, Some(&pkce.challenge));
+    if !(link.starts_with("https://") || link.starts_with("http://")) {
+        return Err(Fault::new(Code::MISCONFIGURED, "its authorisation URL is no http:// or https:// URL"));
+    }
+    let body = format!(
+        "<p>The connection <strong>{key}</strong> of this hub asks for your leave at <strong>{name}</strong>. Whoever may use the connection acts there in the name of the account that you sign in with.</p>\
+         <p>Go on only if you, or somebody whom you trust, made this connection.</p>\
+         <p><a class=\"button\" rel=\"noreferrer\" href=\"{link}\">Go on to {name}</a></p>",
+        key = escaped(row.key.as_str()),
+        name = escaped(&leave.name),
+        link = escaped(&link),
+    );
+    let mut response = page(StatusCode::OK, "Give leave", &body);
+    let secure = if public(app).starts_with("https://") { "; Secure" } else { "" };
+    let line = format!(
+        "{COOKIE_NAME}={cookie}; Path=/oauth; Max-Age={}; HttpOnly; SameSite=Lax{secure}",
+        STATE_MS / 1000
+    );
+    if let Ok(value) = HeaderValue::from_str(&line) {
+        response.headers_mut().insert(SET_COOKIE, value);
+    }
+    Ok(response)
+}
+
+/// The page after the vendor's
+#[utoipa::path(get, path = "/oauth/callback", operation_id = "finishAuthorization", tag = "oauth",
+    params(
+        ("state" = Option<String>, Query, description = "As it was sent."),
+        ("code" = Option<String>, Query, description = "Where leave was given."),
+        ("error" = Option<String>, Query, description = "Where it was not."),
+    ),
+    responses((status = OK, description = "The page", body = String, content_type = "text/html")))]
+pub(crate) async fn callback(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Query(query): Query<HashMap<String, String>>,
+) -> Response {
+    match finish(&app, &headers, &query).await {
+        Ok(name) => {
+            // The address holds a code that was used: it is not left in the browser's history.
+            let done = format!("{}/oauth/done?name={}", public(&app), urlencoded(&name));
+            Redirect::to(&done).into_response()
+        }
+        Err(fault) => sorry(&fault),
+    }
+}
+
+/// The last page
+#[utoipa::path(get, path = "/oauth/done", operation_id = "showAuthorized", tag = "oauth",
+    params(("name" = Option<String>, Query, description = "The connection.")),
+    responses((status = OK, description = "The page", body = String, content_type = "text/html")))]
+pub(crate) async fn done(Query(query): Query<HashMap<String, String>>) -> Response {
+    let name: String = query.get("name").map(String::as_str).unwrap_or_default().chars().take(64).collect();
+    let body =
+        format!("<p><strong>{}</strong> has its leave. You can close this window.</p>", escaped(&name));
+    page(StatusCode::OK, "Done", &body)
+}
+
+async fn finish(
+    app: &Arc<App>,
+    headers: &HeaderMap,
+    query: &HashMap<String, String>,
+) -> Result<String, Fault> {
+    let text = |name: &str| query.get(name).map(String::as_str).unwrap_or_default();
+    let travelling: Travelling = open(app, STATE, text("state"))?;
+    still_good(app, travelling.ticket.until)?;
+    let cookie =
+        headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(';'));
+    let mut values = cookie.filter_map(|pair| pair.trim().strip_prefix(COOKIE_NAME)?.strip_prefix('='));
+    // What is compared are digests of random values: how far they agree helps nobody.
+    let is_same = |value: &str| hex(&Sha256::digest(value.as_bytes())) == travelling.digest;
+    if !values.any(is_same) {
+        return Err(Fault::new(Code::STALE_STATE, "this is not the browser in which leave was asked for")
+            .with_hint("open the link again, and finish in the same browser; it has to keep cookies"));
+    }
+    let row = row_of(app, &travelling.ticket).await?;
+    let leave = app.parts.directory.keeper(&row).await?;
+    if !text("error").is_empty() {
+        let words: String = text("error_description").chars().filter(|c| !c.is_control()).take(300).collect();
+        let error: String = text("error").chars().filter(|c| !c.is_control()).take(64).collect();
+        return Err(Fault::new(Code::LEAVE_NEEDED, format!("{} gave no leave: {error} {words}", leave.name))
+            .with_hint("open the link again to try once more"));
+    }
+    let code = Secret::new(text("code").to_owned());
+    let verifier = Secret::new(travelling.verifier);
+    let provider = leave.keeper.provider();
+    let verifier = provider.is_pkce.then_some(&verifier);
+    let redirect_uri = redirect_uri(app);
+    let ask = Ask::Code { code: &code, verifier, redirect_uri: &redirect_uri };
+    let set = provider.ask(ask, app.parts.clock.now()).await.map_err(|why| refused(&leave.name, why))?;
+    leave.keeper.put(set).await?;
+    use_it(app, &travelling.ticket).await?;
+    Ok(row.key.to_string())
+}
+
+/// Tests a connection that has just got its leave, and connects it.
+async fn use_it(app: &Arc<App>, ticket: &Ticket) -> Result<(), Fault> {
+    // What runs is to have the new token, whatever the test says.
+    app.parts.directory.settle().await;
+    let row = row_of(app, ticket).await?;
+    let caller = Caller {
+        owner: row.owner,
+        api_key: None,
+        principal: ticket.principal.as_str().into(),
+        access: Arc::new(Access::everything()),
+    };
+    let tested = lifecycle::run(app, &caller, row, true).await;
+    match tested.map(|view| view.trouble()) {
+        Ok(None) => Ok(()),
+        Ok(Some(why)) => {
+            Err(Fault::new(Code::UPSTREAM_REFUSED, format!("leave was given, and the test failed: {why}")))
+        }
+        Err(_) => Err(Fault::new(
+            Code::CONFLICT,
+            "leave was given; the connection is being tested by somebody else",
+        )),
+    }
+}
+
+/// Asks the vendor until somebody has given leave on another device, or the code has run out.
+async fn await_device(app: Arc<App>, leave: Leave, code: DeviceCode, ticket: Ticket) {
+    let until = tokio::time::Instant::now() + Duration::from_secs(code.expires_in_s);
+    let mut wait = code.interval_s;
+    while tokio::time::Instant::now() < until && !app.parts.directory.is_draining() {
+        tokio::time::sleep(Duration::from_secs(wait)).await;
+        match leave.keeper.provider().ask(Ask::Device(&code.device_code), app.parts.clock.now()).await {
+            Ok(set) => {
+                let done = match leave.keeper.put(set).await {
+                    Ok(()) => use_it(&app, &ticket).await,
+                    Err(fault) => Err(fault),
+                };
+                if let Err(fault) = done {
+                    tracing::warn!(connection = %ticket.connection, "leave was given on another device: {fault}");
+                }
+                return;
+            }
+            Err(Refusal::Pending { is_slower }) => wait += if is_slower { 5 } else { 0 },
+            Err(Refusal::Transient(fault)) => tracing::debug!("asked for a device's token: {fault}"),
+            Err(Refusal::Final { error, words }) => {
+                tracing::warn!(connection = %ticket.connection, "no leave on another device: {error} {words}");
+                return;
+            }
+        }
+    }
+}
+
+fn refused(name: &str, why: Refusal) -> Fault {
+    match why {
+        Refusal::Final { error, words } => {
+            Fault::new(Code::UPSTREAM_REFUSED, format!("{name} gives no token: {error} {words}"))
+                .with_hint("check the client's id, secret and redirect address at the vendor")
+        }
+        Refusal::Pending { .. } => Fault::new(Code::BAD_ANSWER, format!("{name} asks to wait")),
+        Refusal::Transient(fault) => fault,
+    }
+}
+
+async fn row_of(app: &App, ticket: &Ticket) -> Result<ConnectionRow, Fault> {
+    let gone = || Fault::new(Code::NOT_FOUND, "the connection is not there any more");
+    let id: ConnectionId = ticket.connection.parse().map_err(|_| gone())?;
+    let found = app.parts.store.find_connection(Scope::from(ticket.workspace), id).await;
+    found.map_err(|error| error.fault())?.ok_or_else(gone)
+}
+
+fn seal<T: Serialize>(app: &App, purpose: &str, value: &T) -> Result<String, Fault> {
+    let plain = serde_json::to_vec(value).map_err(|error| Fault::new(Code::BUG, error.to_string()))?;
+    app.parts.sealer.seal(purpose, "", &plain).map_err(|error| Fault::new(Code::BUG, error.to_string()))
+}
+
+fn open<T: for<'de> Deserialize<'de>>(app: &App, purpose: &str, sealed: &str) -> Result<T, Fault> {
+    let plain = app.parts.sealer.open(purpose, "", sealed).ok();
+    plain.and_then(|plain| serde_json::from_slice(&plain).ok()).ok_or_else(|| {
+        Fault::new(Code::STALE_STATE, "the link is none of this hub's").with_hint("ask for a new one")
+    })
+}
+
+fn still_good(app: &App, until: Timestamp) -> Result<(), Fault> {
+    if app.parts.clock.now() < until {
+        return Ok(());
+    }
+    Err(Fault::new(Code::STALE_STATE, "the link has run out").with_hint("ask for a new one"))
+}
+
+fn public(app: &App) -> &str {
+    app.parts.settings.public_url.trim_end_matches('/')
+}
+
+fn redirect_uri(app: &App) -> String {
+    format!("{}/oauth/callback", public(app))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn urlencoded(text: &str) -> String {
+    text.bytes()
+        .map(|b| {
+            if b.is_ascii_alphanumeric() || b == b'-' {
+                char::from(b).to_string()
+            } else {
+                format!("%{b:02X}")
+            }
+        })
+        .collect()
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+        .replace('\'', "&#39;")
+}
+
+fn sorry(fault: &Fault) -> Response {
+    let (status, title) = fault.code.describe();
+    let body = format!(
+        "<p role=\"alert\">{}</p><p>{}</p><p class=\"note\">{} {}</p>",
+        escaped(&fault.detail),
+        escaped(&fault.hint),
+        fault.code,
+        escaped(title)
+    );
+    page(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST), "This did not work", &body)
+}
+
+fn page(status: StatusCode, title: &str, body: &str) -> Response {
+    let html = format!(
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
+         <title>{title} · Trunkline</title><link rel=\"stylesheet\" href=\"/api/v1/docs/page.css\"></head>\
+         <body><main class=\"card\"><h1>{title}</h1>{body}</main></body></html>"
+    );
+    let headers = [
+        (CONTENT_TYPE, "text/html; charset=utf-8"),
+        (CONTENT_SECURITY_POLICY, POLICY),
+        (REFERRER_POLICY, "no-referrer"),
+        (X_FRAME_OPTIONS, "DENY"),
+    ];
+    (status, headers, html).into_response()
+}

@@ -1,0 +1,82 @@
+// A real OpenID provider (npm oidc-provider) with one client, and an API behind it that takes its tokens. People are
+// played by the server itself: whoever comes to sign in is `ada`, who gives leave for everything.
+//
+// usage: oidc.mjs PORT REDIRECT_URI [ACCESS_TTL_SECONDS]
+// Refresh tokens are good for one use. /api/me answers who the token is of; /stats counts what was asked.
+import { createRequire } from 'node:module'
+import { pathToFileURL } from 'node:url'
+
+const modules = process.env.TRUNKLINE_TEST_NPM
+const entry = createRequire(`${modules}/x.js`).resolve('oidc-provider')
+const { Provider } = await import(pathToFileURL(entry).href)
+
+const [port, redirectUri, ttl = '3600'] = process.argv.slice(2)
+const issuer = `http://127.0.0.1:${port}`
+let isForgetful = false
+const stats = { token: 0, refresh: 0, refused: 0 }
+
+const provider = new Provider(issuer, {
+  clients: [{
+    client_id: 'hub',
+    client_secret: 'hub-secret-hub-secret-hub-secret',
+    grant_types: ['authorization_code', 'refresh_token', 'client_credentials', 'urn:ietf:params:oauth:grant-type:device_code'],
+    response_types: ['code'],
+    redirect_uris: [redirectUri],
+    token_endpoint_auth_method: 'client_secret_post',
+  }],
+  scopes: ['openid', 'offline_access', 'api'],
+  features: { clientCredentials: { enabled: true }, deviceFlow: { enabled: true }, devInteractions: { enabled: false }, revocation: { enabled: true } },
+  pkce: { required: () => true },
+  rotateRefreshToken: true,
+  issueRefreshToken: async (ctx, client) => client.grantTypeAllowed('refresh_token'),
+  ttl: { AccessToken: Number(ttl), ClientCredentials: Number(ttl), RefreshToken: 86400, Grant: 86400, Session: 86400, Interaction: 600 },
+  findAccount: async (ctx, id) => ({ accountId: id, claims: async () => ({ sub: id }) }),
+  interactions: { url: (ctx, interaction) => `/interaction/${interaction.uid}` },
+})
+provider.on('grant.success', (ctx) => { stats.token += 1; if (ctx.oidc.params.grant_type === 'refresh_token') stats.refresh += 1 })
+provider.on('grant.error', () => { stats.refused += 1 })
+
+provider.use(async (ctx, next) => {
+  if (ctx.path.startsWith('/interaction/')) {
+    const { prompt, params, grantId, session } = await provider.interactionDetails(ctx.req, ctx.res)
+    let result
+    if (prompt.name === 'login') {
+      result = { login: { accountId: 'ada' } }
+    } else {
+      const grant = grantId ? await provider.Grant.find(grantId) : new provider.Grant({ accountId: session.accountId, clientId: params.client_id })
+      grant.addOIDCScope(params.scope ?? 'openid')
+      result = { consent: { grantId: await grant.save() } }
+    }
+    ctx.respond = false
+    return provider.interactionFinished(ctx.req, ctx.res, result, { mergeWithLastSubmission: true })
+  }
+  if (ctx.path === '/api/me') {
+    const value = (ctx.get('authorization') || '').replace(/^Bearer /, '')
+    const token = (await provider.AccessToken.find(value)) ?? (await provider.ClientCredentials.find(value))
+    if (!token || !token.isValid) {
+      ctx.status = 401
+      ctx.body = { error: { message: 'token refused' } }
+      return
+    }
+    ctx.body = { who: token.accountId ?? token.clientId }
+    return
+  }
+  if (ctx.path === '/stats') {
+    ctx.body = stats
+    return
+  }
+  // From now on nothing is renewed, as if everybody had taken their leave back.
+  if (ctx.path === '/forget') {
+    isForgetful = true
+    ctx.body = {}
+    return
+  }
+  if (isForgetful && ctx.path === '/token') {
+    ctx.status = 400
+    ctx.body = { error: 'invalid_grant', error_description: 'grant request is invalid' }
+    return
+  }
+  await next()
+})
+
+provider.listen(Number(port), '127.0.0.1', () => console.log(JSON.stringify({ ready: true, url: issuer })))
