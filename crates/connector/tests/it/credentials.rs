@@ -1,102 +1,14 @@
 //! Credentials over a real store: sealed, opened in their own place only, rotated online, and resumed.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use connector::credentials::{Credentials, NewCredential};
-use credential::{MasterKey, SystemEntropy};
-use model::id::{ConnectionId, IntegrationId, UserId, WorkspaceId};
-use model::{AuthMethod, Category, ConnectionStatus, IntegrationKind, ManualClock, Owner, Secret, Timestamp};
-use store::{
-    ConnectionCommand, ConnectionRow, Connections, CredentialCommand, Credentials as _, DataKeys,
-    IntegrationCommand, IntegrationRow, Integrations, Json, MemoryStore, NewOwner, Origin, Owners, Replaces,
-    Store,
-};
+use connector::credentials::NewCredential;
+use model::{Secret, Timestamp};
+use store::{CredentialCommand, Credentials as _, DataKeys, Replaces};
 use uuid::Uuid;
 
-const NOW: Timestamp = Timestamp(1_790_000_000_000);
-const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
-const OTHER: &str = "202122232425262728292a2b2c2d2e2f303132333435363738393a3b3c3d3e3f";
-
-struct Scene {
-    store: Arc<MemoryStore>,
-    clock: Arc<ManualClock>,
-    owner: Owner,
-    connection: ConnectionRow,
-}
-
-impl Scene {
-    async fn new() -> Self {
-        let store = Arc::new(MemoryStore::new());
-        let owner = Owner {
-            workspace: WorkspaceId::from_uuid(Uuid::from_u128(1)),
-            user: UserId::from_uuid(Uuid::from_u128(2)),
-        };
-        let new = NewOwner { owner, workspace_name: "w".into(), user_name: "u".into(), created_at: NOW };
-        store.bootstrap_owner(new).await.unwrap();
-        let integration = IntegrationRow {
-            id: IntegrationId::from_uuid(Uuid::from_u128(3)),
-            workspace: None,
-            slug: "server".into(),
-            name: "Server".into(),
-            kind: IntegrationKind::Mcp,
-            category: Category::Other,
-            description: String::new(),
-            icon_type: "default".into(),
-            docs_url: String::new(),
-            is_active: true,
-            config_schema: Json::empty(),
-            version: "1".into(),
-            manifest_digest: [0; 32],
-            manifest: None,
-            origin: Origin::Builtin,
-            revision: 1,
-            created_at: NOW,
-            updated_at: NOW,
-        };
-        store.change_integration(IntegrationCommand::Seed(Box::new(integration))).await.unwrap();
-        let connection = connection(owner, 10, "one");
-        let scene = Self { store, clock: Arc::new(ManualClock::at(NOW)), owner, connection };
-        scene.add(&scene.connection).await;
-        scene
-    }
-
-    async fn add(&self, row: &ConnectionRow) {
-        self.store.change_connection(ConnectionCommand::Insert(Box::new(row.clone()))).await.unwrap();
-    }
-
-    fn credentials(&self, key: &str) -> Credentials {
-        let wrapping = MasterKey::parse(key, "test").unwrap().wrapping_key();
-        let store = Arc::clone(&self.store) as Arc<dyn Store>;
-        Credentials::new(store, wrapping, Arc::clone(&self.clock) as _, Arc::new(SystemEntropy))
-    }
-}
-
-fn connection(owner: Owner, n: u128, key: &str) -> ConnectionRow {
-    ConnectionRow {
-        id: ConnectionId::from_uuid(Uuid::from_u128(n)),
-        owner,
-        key: key.parse().unwrap(),
-        name: key.to_owned(),
-        integration_id: IntegrationId::from_uuid(Uuid::from_u128(3)),
-        integration: "server".into(),
-        version: "1".into(),
-        previous_version: None,
-        config: Json::empty(),
-        auth_method: AuthMethod::ApiKey,
-        status: ConnectionStatus::Configuring,
-        last_error: None,
-        last_tested_at: None,
-        connected_at: None,
-        is_shared: true,
-        is_per_user: false,
-        egress_private: false,
-        revision: 1,
-        created_at: NOW,
-        updated_at: NOW,
-    }
-}
+use crate::scene::{KEY, NOW, OTHER, Scene, connection};
 
 fn new(field: &str, value: &str) -> NewCredential {
     let value = Secret::new(value.to_owned());
