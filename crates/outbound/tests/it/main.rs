@@ -1,4 +1,5 @@
-//! The HTTP client against servers written out byte by byte: reuse, at most once, framing, deadlines.
+//! The HTTP client against servers written out byte by byte: reuse, at most once, framing, deadlines. And, each in a
+//! file of its own, what guards the way out.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -7,6 +8,11 @@
     clippy::disallowed_methods,
     reason = "a test that fails here fails, and fake servers open their own sockets"
 )]
+
+mod dns;
+mod rebinding;
+mod site;
+mod table;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
