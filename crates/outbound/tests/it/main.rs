@@ -9,10 +9,14 @@
     reason = "a test that fails here fails, and fake servers open their own sockets"
 )]
 
+mod authority;
 mod dns;
+mod proxy;
 mod rebinding;
+mod redirects;
 mod site;
 mod table;
+mod tls;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

@@ -69,6 +69,8 @@ pub(crate) struct Site {
     pub(crate) log: Arc<Mutex<Vec<String>>>,
     /// Whether each connection showed a client certificate.
     pub(crate) certified: Arc<Mutex<Vec<bool>>>,
+    /// How many connections are open.
+    open: Arc<AtomicUsize>,
 }
 
 type Answer = Arc<dyn Fn(&str) -> String + Send + Sync>;
@@ -84,18 +86,26 @@ impl Site {
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let site = Self { port, log: Arc::default(), certified: Arc::default() };
+        let site = Self { port, log: Arc::default(), certified: Arc::default(), open: Arc::default() };
         let (mine, answer): (Self, Answer) = (site.clone(), Arc::new(answer));
         tokio::spawn(async move {
             loop {
                 let (socket, _) = listener.accept().await.unwrap();
                 let (site, answer, tls) = (mine.clone(), Arc::clone(&answer), tls.clone());
+                site.open.fetch_add(1, Ordering::SeqCst);
                 tokio::spawn(async move {
-                    let Some(tls) = tls else { return site.serve(socket, &answer).await };
-                    // A handshake that fails is the client's to tell about.
-                    let Ok(stream) = tls.accept(socket).await else { return };
-                    site.certified.lock().unwrap().push(stream.get_ref().1.peer_certificates().is_some());
-                    site.serve(stream, &answer).await;
+                    match tls {
+                        None => site.serve(socket, &answer).await,
+                        // A handshake that fails is the client's to tell about.
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(socket).await {
+                                let shown = stream.get_ref().1.peer_certificates().is_some();
+                                site.certified.lock().unwrap().push(shown);
+                                site.serve(stream, &answer).await;
+                            }
+                        }
+                    }
+                    site.open.fetch_sub(1, Ordering::SeqCst);
                 });
             }
         });
@@ -118,6 +128,17 @@ impl Site {
                 socket.flush().await.unwrap();
             }
         }
+    }
+
+    /// Until nobody is connected any more.
+    pub(crate) async fn wait_for_silence(&self) {
+        for _ in 0..200 {
+            if self.open.load(Ordering::SeqCst) == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("connections are still open");
     }
 
     pub(crate) fn log(&self) -> Vec<String> {
