@@ -21,7 +21,9 @@ const ATTEMPT_MIN: Duration = Duration::from_secs(1);
 /// # Errors
 /// Which step failed: the text, the guard, the name, the proxy, the socket, the time.
 pub async fn dial_tcp(address: &str, route: &Route) -> Result<Stream, OutboundError> {
-    let bad = |why: &str| OutboundError::BadUrl { url: address.to_owned(), why: why.to_owned() };
+    // With a user name in it there may be a password as well.
+    let shown = if address.contains('@') { ".." } else { address };
+    let bad = |why: &str| OutboundError::BadUrl { url: shown.to_owned(), why: why.to_owned() };
     let (host, port) = read_authority(address).map_err(bad)?;
     let port = port.ok_or_else(|| bad("expected host:port"))?;
     within(&host.to_string(), route.connect_timeout(), tcp(&host, port, route)).await.map(Stream::Tcp)
@@ -66,15 +68,12 @@ pub(crate) async fn dial_origin(origin: &Origin) -> Result<Stream, OutboundError
     within(&origin.host, origin.route.connect_timeout(), connecting).await
 }
 
-/// The name that the server's certificate has to be for: without the dot that only ends it.
+/// What the server's certificate has to be for.
 fn server_name(host: &Host) -> Result<ServerName<'static>, (String, &'static str)> {
     match host {
         Host::Address(address) => Ok(ServerName::from(*address)),
-        Host::Local(name) | Host::Name(name) => {
-            let name = name.strip_suffix('.').unwrap_or(name).to_owned();
-            ServerName::try_from(name)
-                .map_err(|error| (error.to_string(), "certificates cannot be for such a name"))
-        }
+        Host::Local(name) | Host::Name(name) => ServerName::try_from(name.clone())
+            .map_err(|error| (error.to_string(), "certificates cannot be for such a name")),
     }
 }
 

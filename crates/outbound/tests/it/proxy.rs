@@ -106,6 +106,8 @@ async fn tls_goes_through_to_the_server_itself_and_is_for_its_name() {
         proxy.asked()
     );
     assert!(!site.log()[0].contains("proxy-authorization"));
+    // The dot at the end of a whole name is no part of what a certificate is for.
+    assert_eq!(text(get("https://server.example./", &route).await.unwrap()).await, "through");
     let error = get("https://other.example/", &route).await.unwrap_err();
     assert!(matches!(error, OutboundError::Tls { .. }), "{error}");
 }

@@ -174,6 +174,7 @@ async fn places_that_are_none_are_refused_and_their_secrets_not_repeated() {
     .await;
     let error = follow(&format!("http://127.0.0.1:{}/", two.port), &open()).await.unwrap_err();
     assert!(matches!(error, OutboundError::Redirect { .. }), "{error}");
+    assert_eq!(two.log().len(), 1, "neither of the two is taken");
     assert_eq!(trap.seen(), 0);
 }
 

@@ -347,5 +347,10 @@ async fn parts_of_a_url_that_look_like_a_host_are_not_taken_for_one() {
         // A colon without a port is the default port, and the rest of that row is path.
         assert_eq!(is_read, url.starts_with("http://example.com:/"), "{url:?}");
     }
+    let error = dial_tcp("user:s3cr3t@127.0.0.1:80", &closed).await.unwrap_err();
+    assert!(
+        matches!(error, OutboundError::BadUrl { .. }) && !error.to_string().contains("s3cr3t"),
+        "{error}"
+    );
     assert_eq!(says.asked(), 0);
 }

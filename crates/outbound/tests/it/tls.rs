@@ -205,6 +205,11 @@ fn what_cannot_be_used_is_told_when_the_route_is_made_and_no_key_is_shown() {
     // A key whose text was damaged on the way.
     let damaged = key.replace(secret_line, &format!("{secret_line}!!"));
     let headless = key.replace("-----END PRIVATE KEY-----", "");
+    // As it comes out of an environment variable that has lost its line ends.
+    let on_one_line = key.replace('\n', "");
+    // A library may print bytes instead of letters.
+    let as_bytes: Vec<String> = secret_line.bytes().take(8).map(|byte| byte.to_string()).collect();
+    let as_bytes = as_bytes.join(", ");
     let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
     for (roots, chain, key, what) in [
         (Some("nonsense"), &*one.chain, key, "root certificates"),
@@ -217,13 +222,14 @@ fn what_cannot_be_used_is_told_when_the_route_is_made_and_no_key_is_shown() {
         (None, &one.chain, &one.chain, "private key"),
         (None, &one.chain, &damaged, "private key"),
         (None, &one.chain, &headless, "private key"),
+        (None, &one.chain, &on_one_line, "private key"),
         (None, &one.chain, encrypted, "passphrase"),
     ] {
         let error = made(roots, chain, key).unwrap_err();
         assert!(matches!(error, OutboundError::BadRoute { .. }), "{error:?}");
         let shown = format!("{error} {error:?}");
         assert!(shown.contains(what), "{what}: {shown}");
-        assert!(!shown.contains(secret_line.get(..16).unwrap()), "{shown}");
+        assert!(!shown.contains(secret_line.get(..16).unwrap()) && !shown.contains(&as_bytes), "{shown}");
     }
     let route = made(Some(&ours.pem), &one.chain, key).unwrap();
     let shown = format!("{route:?}");
