@@ -183,3 +183,34 @@ impl fmt::Debug for RouteBuilder {
         f.debug_struct("RouteBuilder").field("rule", &self.rule).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{CONNECT_TIMEOUT, Route};
+    use crate::EgressRule;
+
+    /// Any certificate will do to make a route that has a configuration of its own.
+    fn own() -> Route {
+        let found = rustls_native_certs::load_native_certs().certs;
+        let der = found.first().expect("this machine trusts somebody");
+        let text = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, der);
+        let pem = format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n");
+        Route::builder(EgressRule::default()).root_certificates(&pem).build().unwrap()
+    }
+
+    #[test]
+    fn tls_is_set_up_once_and_not_for_each_dial_or_clone() {
+        let plain = || Route::new(EgressRule::default(), CONNECT_TIMEOUT).tls(false).unwrap();
+        assert!(Arc::ptr_eq(&plain(), &plain()), "routes with nothing of their own share one");
+        let (one, other) = (own(), own());
+        assert!(Arc::ptr_eq(&one.tls(false).unwrap(), &one.clone().tls(false).unwrap()));
+        assert!(
+            Arc::ptr_eq(&one.tls(true).unwrap(), &one.tls(false).unwrap()),
+            "no certificate, no difference"
+        );
+        assert!(!Arc::ptr_eq(&one.tls(false).unwrap(), &other.tls(false).unwrap()));
+        assert!(!Arc::ptr_eq(&one.tls(false).unwrap(), &plain()), "what one trusts is not trusted by all");
+    }
+}

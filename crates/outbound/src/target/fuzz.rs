@@ -35,6 +35,9 @@ target!(
         let (origin, authority) = (&target.origin, target.authority());
         assert!(!origin.host.is_empty() && authority.bytes().all(|b| b.is_ascii_graphic() && !b"@/?#\\".contains(&b)), "{authority}");
         assert!(authority.contains(&origin.host));
+        // What goes out as `Host` is read by the next one as it was read here.
+        let again = crate::host::read_authority(authority).expect("what was read once");
+        assert_eq!((&again.0, again.1.unwrap_or(origin.port)), (&origin.place, origin.port));
         assert!(!format!("{target:?}").contains("s3cr3t") || authority.contains("s3cr3t"));
         let Some(reference) = parts.get(1) else { return };
         match target.join(reference) {
