@@ -1,14 +1,16 @@
 //! Whom a route trusts, what it shows of itself, and what is said when either side minds.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use model::{Fault, Secret};
-use outbound::{EgressRule, OutboundError, Route};
+use model::{Fault, Secret, SeededEntropy};
+use outbound::{EgressRule, Head, OutboundError, Route, Target, dial_websocket};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use tokio::io::AsyncWriteExt as _;
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
 use crate::authority::{Authority, Issued};
@@ -146,6 +148,32 @@ async fn a_client_certificate_opens_what_asks_for_one() {
         assert!(hint.contains("from an authority that the server trusts"), "{hint}");
         assert_eq!(site.log().len(), 1, "the server has read one request");
     }
+}
+
+#[tokio::test]
+async fn a_websocket_goes_the_same_way() {
+    let ours = Authority::new("ours");
+    let tls = acceptor(&ours.issue(&["127.0.0.1"]), &ours, Asks::Firmly);
+    // It does not speak WebSocket: that it answers at all is what counts here.
+    let site = Site::start_with(Some(tls), |_| ok("no")).await;
+    let dial = async |route: &Route| {
+        let target = Target::parse(&format!("wss://127.0.0.1:{}/", site.port), route).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let entropy = Arc::new(SeededEntropy::new(1));
+        dial_websocket(&target, &Head::new(), "mcp", 1000, entropy, deadline).await.map(|_| ()).unwrap_err()
+    };
+    let client = ours.issue(&["client.example"]);
+    let right = Route::builder(OPEN)
+        .root_certificates(&ours.pem)
+        .client_certificate(&client.chain, client.key)
+        .build()
+        .unwrap();
+    let error = dial(&right).await;
+    assert!(matches!(error, OutboundError::Upgrade { status: 200, .. }), "{error}");
+    assert_eq!(*site.certified.lock().unwrap(), [true]);
+    told(dial(&Route::builder(OPEN).root_certificates(&ours.pem).build().unwrap()).await);
+    told(dial(&Route::builder(OPEN).build().unwrap()).await);
+    assert_eq!(site.log().len(), 1);
 }
 
 /// A page of nginx.
