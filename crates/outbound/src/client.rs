@@ -70,6 +70,15 @@ impl Client {
                     let body = Body::new(conn, parsed.framing, keep, target);
                     return Ok(Response { status: parsed.status, headers: parsed.headers, body });
                 }
+                // On a connection that has served before, the server was content with the certificates once: how
+                // far it got with this request is not known.
+                Ok(Err(Broken::Tls(error))) if is_reused => {
+                    return Err(OutboundError::Closed {
+                        host: host(),
+                        why: error.to_string(),
+                        was_sent: true,
+                    });
+                }
                 Ok(Err(Broken::Tls(error))) => {
                     let has_certificate = target.origin.shows_certificate();
                     let (why, advice) = tls::late_refusal(&error, has_certificate)

@@ -46,7 +46,7 @@ pub(crate) struct Conn {
 pub(crate) enum Broken {
     /// The connection ended. `written`: bytes of the request handed to the kernel; `heard`: any byte came back.
     Ended { why: String, written: usize, heard: bool },
-    /// The server broke TLS off over the certificate, and has read nothing.
+    /// The server broke TLS off over the certificate; on a fresh connection it has read nothing.
     Tls(std::io::Error),
     /// What came back is not HTTP/1.1.
     NotHttp(&'static str),
