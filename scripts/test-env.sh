@@ -48,6 +48,8 @@ check_programs() {
   fi
   TRUNKLINE_POSTGRES_BIN="$(find_postgres)"
   [ -n "$TRUNKLINE_POSTGRES_BIN" ] || missing "a PostgreSQL server" postgresql
+  # The scenes about client certificates start their own; Debian puts it where not every PATH looks.
+  command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || missing "nginx" nginx-light
   # All at once, so that whoever has to run the line by hand runs one.
   if [ ${#packages[@]} -gt 0 ]; then
     need_packages "$(printf '%s, ' "${reasons[@]}" | sed 's/, $//')" "${packages[@]}"

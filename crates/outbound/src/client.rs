@@ -5,7 +5,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::dial::dial_origin;
 use crate::http1::{Broken, Conn};
 use crate::response::{Body, Response};
-use crate::{Head, OutboundError, Target, pool};
+use crate::{Head, OutboundError, Target, pool, tls};
 
 /// One request. Everything is borrowed: nothing is copied before it is written.
 #[derive(Debug, Clone, Copy)]
@@ -33,7 +33,8 @@ impl Client {
         Self {}
     }
 
-    /// Sends a request and waits for the head of the answer. Redirects are answers like any other.
+    /// Sends a request and waits for the head of the answer. Redirects are answers like any other; who wants them
+    /// followed uses [`Client::send_following`].
     ///
     /// A request goes out at most once, with two exceptions: when not one byte of it was taken, and when
     /// it is replayable and a reused connection ended without a byte of answer. Dropping the future, or
@@ -57,8 +58,32 @@ impl Client {
             match timeout_at(request.deadline, conn.exchange(target, &request)).await {
                 Err(_) => return Err(timeout(true)),
                 Ok(Ok(parsed)) => {
-                    let body = Body::new(conn, parsed.framing, parsed.keep, target);
+                    if parsed.status == 400
+                        && let Ok(Some(said)) =
+                            timeout_at(request.deadline, conn.certificate_trouble(&parsed)).await
+                    {
+                        let (why, advice) = tls::wanted(said, target.origin.shows_certificate());
+                        return Err(OutboundError::Tls { host: host(), why, advice });
+                    }
+                    // To where a redirect led nobody comes back under the same name.
+                    let keep = parsed.keep && !target.origin.is_stranger;
+                    let body = Body::new(conn, parsed.framing, keep, target);
                     return Ok(Response { status: parsed.status, headers: parsed.headers, body });
+                }
+                // On a connection that has served before, the server was content with the certificates once: how
+                // far it got with this request is not known.
+                Ok(Err(Broken::Tls(error))) if is_reused => {
+                    return Err(OutboundError::Closed {
+                        host: host(),
+                        why: error.to_string(),
+                        was_sent: true,
+                    });
+                }
+                Ok(Err(Broken::Tls(error))) => {
+                    let has_certificate = target.origin.shows_certificate();
+                    let (why, advice) = tls::late_refusal(&error, has_certificate)
+                        .unwrap_or_else(|| (error.to_string(), "check the certificates of both sides"));
+                    return Err(OutboundError::Tls { host: host(), why, advice });
                 }
                 Ok(Err(Broken::NotHttp(why))) => return Err(OutboundError::NotHttp { host: host(), why }),
                 Ok(Err(Broken::Ended { why, written, heard })) => {

@@ -1,26 +1,32 @@
-//! Opening client sockets, always through the egress guard.
+//! Opening client sockets, always through the egress guard: resolve, judge, connect to the judged address.
 
+use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
+use crate::host::{Host, read_authority};
+use crate::proxy::beyond_this_machine;
 use crate::target::Origin;
-use crate::{EgressRule, OutboundError, Stream};
+use crate::{OutboundError, Proxy, Route, Stream, tls};
 
-/// Connects to `host:port`, guarded.
+/// Least time that one of several addresses gets before the next one is tried.
+const ATTEMPT_MIN: Duration = Duration::from_secs(1);
+
+/// Connects to `host:port` (IPv6 in brackets), guarded.
 ///
 /// # Errors
-/// Which step failed: the text, the guard, the name, the socket, the time.
-pub async fn dial_tcp(address: &str, rule: EgressRule, timeout: Duration) -> Result<Stream, OutboundError> {
-    let bad = || OutboundError::BadUrl { url: address.to_owned(), why: "expected host:port".to_owned() };
-    let (host, port) = address.rsplit_once(':').ok_or_else(bad)?;
-    let port: u16 = port.parse().map_err(|_| bad())?;
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    within(host, timeout, tcp(host, port, rule)).await.map(Stream::Tcp)
+/// Which step failed: the text, the guard, the name, the proxy, the socket, the time.
+pub async fn dial_tcp(address: &str, route: &Route) -> Result<Stream, OutboundError> {
+    // With a user name in it there may be a password as well.
+    let shown = if address.contains('@') { ".." } else { address };
+    let bad = |why: &str| OutboundError::BadUrl { url: shown.to_owned(), why: why.to_owned() };
+    let (host, port) = read_authority(address).map_err(bad)?;
+    let port = port.ok_or_else(|| bad("expected host:port"))?;
+    within(&host.to_string(), route.connect_timeout(), tcp(&host, port, route)).await.map(Stream::Tcp)
 }
 
 /// Connects to a Unix socket. Paths come from configuration only, so there is no guard to pass.
@@ -42,17 +48,33 @@ pub async fn dial_unix(path: &Path, timeout: Duration) -> Result<Stream, Outboun
 /// Connects to an origin, with TLS where its scheme says so.
 pub(crate) async fn dial_origin(origin: &Origin) -> Result<Stream, OutboundError> {
     let connecting = async {
-        let socket = tcp(&origin.host, origin.port, origin.rule).await?;
+        let socket = tcp(&origin.place, origin.port, &origin.route).await?;
         if !origin.is_tls {
             return Ok(Stream::Tcp(socket));
         }
-        let failed = |why: String| OutboundError::Tls { host: origin.host.clone(), why };
-        let name = ServerName::try_from(origin.host.clone()).map_err(|error| failed(error.to_string()))?;
-        let connector = TlsConnector::from(tls_config()?);
-        let stream = connector.connect(name, socket).await.map_err(|error| failed(error.to_string()))?;
+        let failed = |(why, advice): (String, &'static str)| OutboundError::Tls {
+            host: origin.host.clone(),
+            why,
+            advice,
+        };
+        let name = server_name(&origin.place).map_err(failed)?;
+        let connector = TlsConnector::from(origin.route.tls(origin.is_stranger)?);
+        let stream = connector
+            .connect(name, socket)
+            .await
+            .map_err(|error| failed(tls::explain(&error, origin.shows_certificate())))?;
         Ok(Stream::Tls(Box::new(stream)))
     };
-    within(&origin.host, origin.connect_timeout, connecting).await
+    within(&origin.host, origin.route.connect_timeout(), connecting).await
+}
+
+/// What the server's certificate has to be for.
+fn server_name(host: &Host) -> Result<ServerName<'static>, (String, &'static str)> {
+    match host {
+        Host::Address(address) => Ok(ServerName::from(*address)),
+        Host::Local(name) | Host::Name(name) => ServerName::try_from(name.clone())
+            .map_err(|error| (error.to_string(), "certificates cannot be for such a name")),
+    }
 }
 
 async fn within<T>(
@@ -68,52 +90,57 @@ async fn within<T>(
     })
 }
 
-async fn tcp(host: &str, port: u16, rule: EgressRule) -> Result<TcpStream, OutboundError> {
+/// The one place where TCP sockets open. The name is looked up once; what is dialled is what was judged.
+async fn tcp(host: &Host, port: u16, route: &Route) -> Result<TcpStream, OutboundError> {
+    let name = host.to_string();
+    let judged = route.find(host, port, route.rule()).await?;
+    match route.proxy() {
+        None => connect(&name, &judged, route.connect_timeout()).await,
+        Some(proxy) => through(proxy, &beyond_this_machine(&name, judged)?, route).await,
+    }
+}
+
+/// A tunnel through the proxy to the first of the addresses that it can reach.
+async fn through(proxy: &Proxy, judged: &[SocketAddr], route: &Route) -> Result<TcpStream, OutboundError> {
+    let name = proxy.host.to_string();
+    let of_proxy = route.find(&proxy.host, proxy.port, proxy.rule).await?;
     let mut last = None;
-    for address in rule.resolve(host, port).await? {
+    for address in judged {
+        let mut socket = connect(&name, &of_proxy, route.connect_timeout()).await?;
+        match proxy.tunnel(&mut socket, *address).await {
+            Ok(()) => return Ok(socket),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| no_address(&name)))
+}
+
+/// Connects to the first address that answers. Each gets a share of the time, so that a silent one does not keep
+/// the others from being tried.
+async fn connect(host: &str, judged: &[SocketAddr], timeout: Duration) -> Result<TcpStream, OutboundError> {
+    let count = u32::try_from(judged.len()).unwrap_or(u32::MAX).max(1);
+    let share = (timeout / count).max(ATTEMPT_MIN);
+    let mut last = None;
+    for address in judged {
         #[expect(
             clippy::disallowed_methods,
             reason = "this room is where client sockets open, after the guard"
         )]
-        match TcpStream::connect(address).await {
-            Ok(socket) => {
+        let connecting = TcpStream::connect(*address);
+        let why = match tokio::time::timeout(share, connecting).await {
+            Ok(Ok(socket)) => {
                 // Small requests must not wait for the previous one's acknowledgement.
                 let _ = socket.set_nodelay(true);
                 return Ok(socket);
             }
-            Err(error) => last = Some(error.to_string()),
-        }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no connection within {} ms", share.as_millis()),
+        };
+        last = Some(OutboundError::Connect { host: host.to_owned(), why: format!("{why} (at {address})") });
     }
-    Err(OutboundError::Connect {
-        host: host.to_owned(),
-        why: last.unwrap_or_else(|| "no address".to_owned()),
-    })
+    Err(last.unwrap_or_else(|| no_address(host)))
 }
 
-/// One TLS configuration for the whole program: the machine's own trust, HTTP/1.1 only.
-fn tls_config() -> Result<Arc<rustls::ClientConfig>, OutboundError> {
-    static CONFIG: OnceLock<Result<Arc<rustls::ClientConfig>, String>> = OnceLock::new();
-    CONFIG
-        .get_or_init(|| {
-            let mut roots = rustls::RootCertStore::empty();
-            let found = rustls_native_certs::load_native_certs();
-            for error in &found.errors {
-                tracing::warn!(%error, "a trust anchor of this machine cannot be read");
-            }
-            roots.add_parsable_certificates(found.certs);
-            if roots.is_empty() {
-                return Err("this machine has no trusted certificates; install its ca-certificates package"
-                    .to_owned());
-            }
-            let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-            let mut config = rustls::ClientConfig::builder_with_provider(provider)
-                .with_safe_default_protocol_versions()
-                .map_err(|error| error.to_string())?
-                .with_root_certificates(roots)
-                .with_no_client_auth();
-            config.alpn_protocols = vec![b"http/1.1".to_vec()];
-            Ok(Arc::new(config))
-        })
-        .clone()
-        .map_err(|why| OutboundError::Tls { host: "any host".to_owned(), why })
+fn no_address(host: &str) -> OutboundError {
+    OutboundError::Connect { host: host.to_owned(), why: "no address".to_owned() }
 }

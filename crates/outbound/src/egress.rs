@@ -39,28 +39,30 @@ impl EgressRule {
         Err(OutboundError::Refused { host: host.to_owned(), address: address.to_string(), class })
     }
 
-    /// The addresses of `host` that may be dialled, in the resolver's order.
+    /// Those of the addresses found for `host` that may be dialled, in the order they came in. One that may not
+    /// does not spoil the others: it is never dialled.
     ///
     /// # Errors
-    /// When there is none, and why.
-    pub async fn resolve(self, host: &str, port: u16) -> Result<Vec<SocketAddr>, OutboundError> {
-        if let Ok(address) = host.parse::<IpAddr>() {
-            self.check(host, address)?;
-            return Ok(vec![SocketAddr::new(address, port)]);
-        }
-        let unresolved = |why: String| OutboundError::Unresolved { host: host.to_owned(), why };
-        let found =
-            tokio::net::lookup_host((host, port)).await.map_err(|error| unresolved(error.to_string()))?;
+    /// When there is none: why the last one was refused.
+    pub(crate) fn judge(
+        self,
+        host: &str,
+        port: u16,
+        found: impl IntoIterator<Item = IpAddr>,
+    ) -> Result<Vec<SocketAddr>, OutboundError> {
         let mut allowed = Vec::new();
         let mut refused = None;
-        for address in found.take(ADDRESSES_MAX) {
-            match self.check(host, address.ip()) {
-                Ok(()) => allowed.push(address),
+        for address in found.into_iter().take(ADDRESSES_MAX) {
+            match self.check(host, address) {
+                Ok(()) => allowed.push(SocketAddr::new(address, port)),
                 Err(error) => refused = Some(error),
             }
         }
         if allowed.is_empty() {
-            return Err(refused.unwrap_or_else(|| unresolved("no address".to_owned())));
+            return Err(refused.unwrap_or_else(|| OutboundError::Unresolved {
+                host: host.to_owned(),
+                why: "no address".to_owned(),
+            }));
         }
         Ok(allowed)
     }
@@ -74,8 +76,30 @@ const ADDRESSES_MAX: usize = 16;
 pub fn reach_of(address: IpAddr) -> Reach {
     match address {
         IpAddr::V4(v4) => reach_of_v4(v4),
-        IpAddr::V6(v6) => reach_of_v6(v6),
+        IpAddr::V6(v6) => stricter(reach_of_v6(v6), reach_of_isatap(v6)),
     }
+}
+
+/// The one that allows less; the first of two that allow the same.
+const fn stricter(one: Reach, other: Reach) -> Reach {
+    match (one, other) {
+        (Reach::Never(_), _) | (Reach::Private(_), Reach::Private(_) | Reach::Public) => one,
+        (Reach::Public, _) | (Reach::Private(_), Reach::Never(_)) => other,
+    }
+}
+
+/// ISATAP (RFC 5214 §6.1) carries an IPv4 address in the lower half, below whatever prefix.
+fn reach_of_isatap(address: Ipv6Addr) -> Reach {
+    match address.segments() {
+        // The bits "universal" and "group" of the interface identifier say nothing about where it leads.
+        [.., marks, 0x5efe, high, low] if marks & !0x0300 == 0 => embedded(high, low),
+        _ => Reach::Public,
+    }
+}
+
+fn embedded(high: u16, low: u16) -> Reach {
+    let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+    reach_of_v4(Ipv4Addr::new(a, b, c, d))
 }
 
 fn reach_of_v4(address: Ipv4Addr) -> Reach {
@@ -101,18 +125,13 @@ fn reach_of_v4(address: Ipv4Addr) -> Reach {
 }
 
 fn reach_of_v6(address: Ipv6Addr) -> Reach {
-    let s = address.segments();
-    let embedded = |high: u16, low: u16| {
-        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
-        reach_of_v4(Ipv4Addr::new(a, b, c, d))
-    };
-    match s {
+    match address.segments() {
         [0, 0, 0, 0, 0, 0, 0, 1] => Reach::Private("loopback"),
         [0, 0, 0, 0, 0, 0, 0, 0] => Reach::Never("unspecified"),
-        // Amazon (instances, containers), Google, Scaleway.
-        [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254 | 0x23]
-        | [0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254]
-        | [0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42] => Reach::Never("cloud metadata"),
+        // Amazon (the whole block: instances, containers, names, time), Google, Scaleway.
+        [0xfd00, 0xec2, ..] | [0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254] | [0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42] => {
+            Reach::Never("cloud metadata")
+        }
         // NAT64 carries public addresses only (RFC 6052 §3.1).
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] => match embedded(high, low) {
             Reach::Private(_) => Reach::Never("NAT64 of a private address"),
@@ -200,13 +219,6 @@ mod tests {
                 EgressRule { private_allowed: true }.check("x", never.parse().unwrap()).is_err(),
                 "{never}"
             );
-        }
-    }
-
-    #[tokio::test]
-    async fn odd_spellings_of_loopback_do_not_slip_through() {
-        for host in ["localhost", "127.1", "0x7f000001", "2130706433"] {
-            assert!(EgressRule::default().resolve(host, 80).await.is_err(), "{host}");
         }
     }
 }

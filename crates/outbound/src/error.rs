@@ -9,6 +9,9 @@ pub enum OutboundError {
     /// Not something that can be called.
     #[error("`{url}` cannot be called: {why}")]
     BadUrl { url: String, why: String },
+    /// The way out itself cannot be used: certificates, key or proxy are not as they should be.
+    #[error("the {what} of this connection cannot be used: {why}")]
+    BadRoute { what: &'static str, why: String },
     /// A header name or value that would break the message.
     #[error("the header `{0}` has a name or value that is not allowed in HTTP")]
     BadHeader(String),
@@ -21,9 +24,15 @@ pub enum OutboundError {
     /// Nobody there.
     #[error("cannot connect to `{host}`: {why}")]
     Connect { host: String, why: String },
-    /// The certificate or the handshake.
+    /// The certificates, on either side, or the handshake; and what to do about it.
     #[error("TLS with `{host}` failed: {why}")]
-    Tls { host: String, why: String },
+    Tls { host: String, why: String, advice: &'static str },
+    /// The proxy did not open a way.
+    #[error("the proxy `{proxy}` does not lead on: {why}")]
+    Proxy { proxy: String, why: String },
+    /// A redirect that is not followed.
+    #[error("`{host}` redirects, and that is not followed: {why}")]
+    Redirect { host: String, why: &'static str },
     /// The time allowed is over.
     #[error("no answer from `{host}` in time")]
     Timeout { host: String, was_sent: bool },
@@ -47,7 +56,7 @@ impl OutboundError {
     pub const fn is_unsent(&self) -> bool {
         match self {
             Self::Timeout { was_sent, .. } | Self::Closed { was_sent, .. } => !*was_sent,
-            Self::NotHttp { .. } | Self::TooLarge { .. } => false,
+            Self::NotHttp { .. } | Self::TooLarge { .. } | Self::Redirect { .. } => false,
             _ => true,
         }
     }
@@ -56,7 +65,7 @@ impl OutboundError {
 impl From<OutboundError> for Fault {
     fn from(error: OutboundError) -> Self {
         let (code, hint) = match &error {
-            OutboundError::BadUrl { .. } | OutboundError::BadHeader(_) => {
+            OutboundError::BadUrl { .. } | OutboundError::BadHeader(_) | OutboundError::BadRoute { .. } => {
                 (Code::MISCONFIGURED, "correct the connection's entry")
             }
             OutboundError::Refused { .. } => {
@@ -66,7 +75,13 @@ impl From<OutboundError> for Fault {
             OutboundError::Connect { .. } => {
                 (Code::UNREACHABLE, "check that the server runs and listens there")
             }
-            OutboundError::Tls { .. } => (Code::UNREACHABLE, "check the certificate and the scheme"),
+            OutboundError::Tls { advice, .. } => (Code::UNREACHABLE, *advice),
+            OutboundError::Proxy { .. } => {
+                (Code::UNREACHABLE, "check the proxy's address, its credentials, and what it lets through")
+            }
+            OutboundError::Redirect { .. } => {
+                (Code::BAD_ANSWER, "give the address that it leads to, if that is meant")
+            }
             OutboundError::Timeout { was_sent: false, .. } => {
                 (Code::UNREACHABLE, "check that the server runs")
             }

@@ -7,6 +7,9 @@ use crate::OutboundError;
 #[derive(Clone, Default)]
 pub struct Head(Vec<u8>);
 
+/// Header lines that go to whoever a redirect leads to.
+const HARMLESS: &[&str] = &["accept", "accept-encoding", "accept-language", "user-agent"];
+
 impl Head {
     /// No headers.
     #[must_use]
@@ -49,6 +52,20 @@ impl Head {
         Self(lines)
     }
 
+    /// What may go to an origin that a redirect led to: only lines that are known to hold no credentials. A list of
+    /// those that do would never be complete.
+    #[must_use]
+    pub fn for_strangers(&self) -> Self {
+        let mut kept = Vec::new();
+        for line in self.0.split_inclusive(|byte| *byte == b'\n') {
+            let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
+            if HARMLESS.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes())) {
+                kept.extend_from_slice(line);
+            }
+        }
+        Self(kept)
+    }
+
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
     }
@@ -82,5 +99,22 @@ mod tests {
         }
         assert_eq!(head.bytes(), b"Authorization: Bearer x\r\n");
         assert!(!format!("{head:?}").contains("Bearer"));
+    }
+
+    #[test]
+    fn strangers_get_only_what_is_known_to_be_harmless() {
+        let mut head = Head::new();
+        for (name, value) in [
+            ("Accept", "a:b"),
+            ("Authorization", "x"),
+            ("Cookie", "x"),
+            ("X-Api-Key", "accept: x"),
+            ("user-agent", "t"),
+            ("Proxy-Authorization", "x"),
+            ("Mcp-Session-Id", "x"),
+        ] {
+            head.push(name, value).unwrap();
+        }
+        assert_eq!(head.for_strangers().bytes(), b"Accept: a:b\r\nuser-agent: t\r\n");
     }
 }

@@ -23,6 +23,11 @@ static HEAD_END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\r\n
 const HEAD_MAX: usize = 64 * 1024;
 /// Interim (1xx) answers that are read over.
 const INTERIM_MAX: usize = 8;
+/// Longest page that is looked at for what a server minds about a certificate.
+const PAGE_MAX: usize = 4096;
+/// What nginx calls its statuses 495 and 496, which go out as 400.
+const CERTIFICATE_TITLES: &[&str] =
+    &["400 No required SSL certificate was sent", "400 The SSL certificate error"];
 /// Room made before each read.
 const READ_STEP: usize = 8 * 1024;
 /// Buffers larger than this are not kept with an idle connection.
@@ -41,6 +46,8 @@ pub(crate) struct Conn {
 pub(crate) enum Broken {
     /// The connection ended. `written`: bytes of the request handed to the kernel; `heard`: any byte came back.
     Ended { why: String, written: usize, heard: bool },
+    /// The server broke TLS off over the certificate; on a fresh connection it has read nothing.
+    Tls(std::io::Error),
     /// What came back is not HTTP/1.1.
     NotHttp(&'static str),
 }
@@ -139,6 +146,9 @@ impl Conn {
                                 Poll::Ready(Err(ended("closed while sending".to_owned(), written)))
                             }
                             Poll::Ready(Ok(_)) => Poll::Ready(Ok(false)),
+                            Poll::Ready(Err(error)) if crate::tls::late_refusal(&error, false).is_some() => {
+                                Poll::Ready(Err(Broken::Tls(error)))
+                            }
                             Poll::Ready(Err(error)) => Poll::Ready(Err(ended(error.to_string(), written))),
                             Poll::Pending => Poll::Pending,
                         };
@@ -184,11 +194,32 @@ impl Conn {
                     return Err(Broken::Ended { why: "no answer came".to_owned(), written: 1, heard: false });
                 }
                 Ok(_) => {}
+                Err(error) if crate::tls::late_refusal(&error, false).is_some() => {
+                    return Err(Broken::Tls(error));
+                }
                 Err(error) => {
                     return Err(Broken::Ended { why: error.to_string(), written: 1, heard: false });
                 }
             }
         }
+    }
+
+    /// nginx finishes the handshake whatever certificate came, and says in a page of its own what it minds about it.
+    /// What it said, when this is such a page. Nothing is taken out of the buffer.
+    pub(crate) async fn certificate_trouble(&mut self, parsed: &Parsed) -> Option<&'static str> {
+        let Framing::Length(length) = parsed.framing else { return None };
+        let length = usize::try_from(length).ok().filter(|length| *length <= PAGE_MAX)?;
+        if !matches!(self.io, Stream::Tls(_)) || !parsed.headers.is_type("text/html") {
+            return None;
+        }
+        while self.inbuf.len() < length {
+            if self.fill().await.ok()? == 0 {
+                return None;
+            }
+        }
+        let page = self.inbuf.get(..length)?;
+        let titles = CERTIFICATE_TITLES.iter();
+        titles.copied().find(|title| memchr::memmem::find(page, title.as_bytes()).is_some())
     }
 
     /// Reads more into the buffer; 0 is the end.

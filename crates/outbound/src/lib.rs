@@ -1,19 +1,26 @@
 //! Every byte that leaves on a client socket: the egress guard, a lean HTTP/1.1 client with one keep-alive
 //! pool per core, TLS, and the raw dials (TCP, Unix, WebSocket) for protocols that speak for themselves.
 //!
-//! Not its job: retrying by meaning, authentication, redirects (never followed), what the bytes say.
-//! No other room opens client sockets. Start reading at [`Client::send`], then [`egress`].
+//! Not its job: retrying by meaning, authentication, what the bytes say. Redirects are followed only by
+//! [`Client::send_following`], for callers that ask for it.
+//! No other room opens client sockets. Start reading at [`Route`], [`Client::send`], then [`egress`].
 
 pub mod client;
 pub mod dial;
 pub mod egress;
 pub mod error;
 pub mod head;
+mod host;
 mod http1;
 mod pool;
+pub mod proxy;
+pub mod redirect;
+pub mod resolver;
 pub mod response;
+pub mod route;
 pub mod stream;
 pub mod target;
+mod tls;
 pub mod websocket;
 
 pub use client::{Client, Outgoing};
@@ -21,7 +28,11 @@ pub use dial::{dial_tcp, dial_unix};
 pub use egress::{EgressRule, Reach};
 pub use error::OutboundError;
 pub use head::Head;
+pub use proxy::Proxy;
+pub use redirect::Followed;
+pub use resolver::{Lookup, Resolver};
 pub use response::{Body, Headers, Response};
+pub use route::{Route, RouteBuilder};
 pub use stream::Stream;
 pub use target::Target;
 pub use websocket::{WsReader, WsWriter, dial_websocket};

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::{EgressRule, OutboundError};
+use crate::host::{Host, read_authority};
+use crate::{OutboundError, Route};
 
 /// Default time allowed for name, socket and TLS together.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A parsed URL with the rule that it is dialled under. Cheap to clone. `Debug` shows no path.
+const NO_LINE: &str = "it holds characters that a request line may not";
+
+/// A parsed URL with the route that it is reached by. Cheap to clone. `Debug` shows no path.
 #[derive(Clone)]
 pub struct Target {
     pub(crate) origin: Arc<Origin>,
@@ -23,48 +26,59 @@ pub struct Target {
 pub(crate) struct Origin {
     pub(crate) id: u64,
     pub(crate) is_tls: bool,
+    /// The host, read.
+    pub(crate) place: Host,
+    /// The same as text.
     pub(crate) host: String,
     pub(crate) port: u16,
     /// The `Host` header.
     pub(crate) authority: String,
-    pub(crate) rule: EgressRule,
-    pub(crate) connect_timeout: Duration,
+    pub(crate) route: Route,
+    /// A redirect led here: no client certificate is shown, and the connection is used once.
+    pub(crate) is_stranger: bool,
+}
+
+impl Origin {
+    pub(crate) fn shows_certificate(&self) -> bool {
+        !self.is_stranger && self.route.has_certificate()
+    }
 }
 
 static NEXT_ORIGIN: AtomicU64 = AtomicU64::new(1);
 
 impl Target {
-    /// Reads an `http`, `https`, `ws` or `wss` URL.
+    /// Reads an `http`, `https`, `ws` or `wss` URL, to be reached by `route`.
     ///
     /// # Errors
-    /// [`OutboundError::BadUrl`] for anything else, and for URLs with a user name in them.
-    pub fn parse(url: &str, rule: EgressRule, connect_timeout: Duration) -> Result<Self, OutboundError> {
+    /// [`OutboundError::BadUrl`] for anything else, for URLs with a user name in them, and for hosts that are neither
+    /// an address nor a plain name.
+    pub fn parse(url: &str, route: &Route) -> Result<Self, OutboundError> {
         let bad = |why: &str| OutboundError::BadUrl { url: shown(url), why: why.to_owned() };
-        let uri: http::Uri = url.parse().map_err(|_| bad("not a URL"))?;
-        let is_tls = match uri.scheme_str() {
-            Some("http" | "ws") => false,
-            Some("https" | "wss") => true,
-            _ => return Err(bad("only http, https, ws and wss are spoken")),
-        };
-        let authority = uri.authority().ok_or_else(|| bad("it has no host"))?;
-        if authority.as_str().contains('@') {
-            return Err(bad("credentials belong into `auth`, not into the URL"));
+        let (scheme, rest) = url.split_once("://").ok_or_else(|| bad("not a URL"))?;
+        let is = |known: &str| scheme.eq_ignore_ascii_case(known);
+        let is_tls = is("https") || is("wss");
+        if !is_tls && !is("http") && !is("ws") {
+            return Err(bad("only http, https, ws and wss are spoken"));
         }
-        let bare = authority.host().trim_start_matches('[').trim_end_matches(']');
-        if bare.is_empty() {
-            return Err(bad("it has no host"));
+        let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        let (place, port) = read_authority(authority).map_err(bad)?;
+        let path = path.split('#').next().unwrap_or_default();
+        let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+        if !is_line(&path) {
+            return Err(bad(NO_LINE));
         }
+        let host = place.to_string();
+        let written = if host.contains(':') { format!("[{host}]") } else { host.clone() };
         let origin = Origin {
             id: NEXT_ORIGIN.fetch_add(1, Ordering::Relaxed),
             is_tls,
-            host: bare.to_ascii_lowercase(),
-            port: authority.port_u16().unwrap_or(if is_tls { 443 } else { 80 }),
-            authority: authority.as_str().to_ascii_lowercase(),
-            rule,
-            connect_timeout,
+            place,
+            host,
+            port: port.unwrap_or(if is_tls { 443 } else { 80 }),
+            authority: port.map_or_else(|| written.clone(), |port| format!("{written}:{port}")),
+            route: route.clone(),
+            is_stranger: false,
         };
-        let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-        let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
         Ok(Self { origin: Arc::new(origin), path: path.into() })
     }
 
@@ -74,10 +88,9 @@ impl Target {
     /// [`OutboundError::BadUrl`] when it leads elsewhere.
     pub fn join(&self, reference: &str) -> Result<Self, OutboundError> {
         let bad = |why: &str| OutboundError::BadUrl { url: shown(reference), why: why.to_owned() };
-        let path = if reference.contains("://") {
-            let other = Self::parse(reference, self.origin.rule, self.origin.connect_timeout)?;
-            let (a, b) = (&self.origin, &other.origin);
-            if (a.is_tls, &a.host, a.port) != (b.is_tls, &b.host, b.port) {
+        let path = if scheme_of(reference).is_some() {
+            let other = Self::parse(reference, &self.origin.route)?;
+            if !other.is_same_origin(self) {
                 return Err(bad("the server points to another origin"));
             }
             other.path
@@ -94,10 +107,31 @@ impl Target {
                 format!("{folder}/{reference}").into()
             }
         };
-        if path.bytes().any(|b| b <= b' ' || b == 0x7f || b == b'#') || !path.is_ascii() {
-            return Err(bad("it holds characters that a request line may not"));
+        if !is_line(&path) || path.contains('#') {
+            return Err(bad(NO_LINE));
         }
         Ok(Self { origin: Arc::clone(&self.origin), path })
+    }
+
+    /// True when scheme, host and port are the same: what one may be told, the other may.
+    pub(crate) fn is_same_origin(&self, other: &Self) -> bool {
+        let (a, b) = (&self.origin, &other.origin);
+        (a.is_tls, &a.place, a.port) == (b.is_tls, &b.place, b.port)
+    }
+
+    /// The same target as one that a redirect led to.
+    pub(crate) fn into_stranger(self) -> Self {
+        let origin = Origin {
+            id: self.origin.id,
+            is_tls: self.origin.is_tls,
+            place: self.origin.place.clone(),
+            host: self.origin.host.clone(),
+            port: self.origin.port,
+            authority: self.origin.authority.clone(),
+            route: self.origin.route.clone(),
+            is_stranger: true,
+        };
+        Self { origin: Arc::new(origin), path: self.path }
     }
 
     /// Host and port, for people.
@@ -111,6 +145,18 @@ impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}/..", if self.origin.is_tls { "https" } else { "http" }, self.origin.authority)
     }
+}
+
+/// The scheme of a reference that has one (RFC 3986 §3.1); a colon behind the first `/`, `?` or `#` makes none.
+pub(crate) fn scheme_of(reference: &str) -> Option<&str> {
+    let (scheme, _) = reference.split_once(':')?;
+    let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    is_scheme.then_some(scheme)
+}
+
+fn is_line(path: &str) -> bool {
+    path.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// A URL without what may be secret in it: user, path and query. What only looks like a URL may hold a
@@ -141,10 +187,10 @@ mod fuzz;
 #[cfg(test)]
 mod tests {
     use super::{CONNECT_TIMEOUT, Target};
-    use crate::EgressRule;
+    use crate::{EgressRule, Route};
 
     fn parse(url: &str) -> Result<Target, crate::OutboundError> {
-        Target::parse(url, EgressRule::default(), CONNECT_TIMEOUT)
+        Target::parse(url, &Route::new(EgressRule::default(), CONNECT_TIMEOUT))
     }
 
     #[test]
@@ -186,7 +232,10 @@ mod tests {
         assert_eq!(&*target.join("messages?id=1").unwrap().path, "/mcp/messages?id=1");
         assert_eq!(&*target.join("?id=1").unwrap().path, "/mcp/sse?id=1");
         assert_eq!(&*target.join("http://a:81/m").unwrap().path, "/m");
-        for bad in ["http://b/m", "//b/m", "https://a:81/m", "http://a/m", "/a b", "/a\r\nx"] {
+        assert_eq!(&*target.join("/m?to=http://b/").unwrap().path, "/m?to=http://b/");
+        for bad in
+            ["http://b/m", "//b/m", "https://a:81/m", "http://a/m", "/a b", "/a\r\nx", "b:c", "x:@a:81/"]
+        {
             assert!(target.join(bad).is_err(), "{bad}");
         }
     }

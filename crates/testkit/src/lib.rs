@@ -8,6 +8,7 @@ pub mod fixture;
 pub mod http;
 pub mod hub;
 pub mod lines;
+pub mod nginx;
 pub mod program;
 pub mod soak;
 pub mod tools;

@@ -6,7 +6,7 @@ use ::fuzz::{parts, target};
 
 use super::{CONNECT_TIMEOUT, Target};
 use crate::egress::reach_of;
-use crate::{EgressRule, Head, OutboundError, Reach};
+use crate::{EgressRule, Head, OutboundError, Reach, Route};
 
 /// Of what has a scheme of letters, a host is told that stands alone or beside a port; else nothing.
 fn told_no_secret(url: &str, error: &OutboundError) {
@@ -26,7 +26,7 @@ target!(
     urls,
     |input: &[u8]| {
         let parts: Vec<_> = parts(input).into_iter().map(String::from_utf8_lossy).collect();
-        let target = match Target::parse(&parts[0], EgressRule::default(), CONNECT_TIMEOUT) {
+        let target = match Target::parse(&parts[0], &Route::new(EgressRule::default(), CONNECT_TIMEOUT)) {
             Ok(target) => target,
             Err(error) => return told_no_secret(&parts[0], &error),
         };
@@ -35,6 +35,9 @@ target!(
         let (origin, authority) = (&target.origin, target.authority());
         assert!(!origin.host.is_empty() && authority.bytes().all(|b| b.is_ascii_graphic() && !b"@/?#\\".contains(&b)), "{authority}");
         assert!(authority.contains(&origin.host));
+        // What goes out as `Host` is read by the next one as it was read here.
+        let again = crate::host::read_authority(authority).expect("what was read once");
+        assert_eq!((&again.0, again.1.unwrap_or(origin.port)), (&origin.place, origin.port));
         assert!(!format!("{target:?}").contains("s3cr3t") || authority.contains("s3cr3t"));
         let Some(reference) = parts.get(1) else { return };
         match target.join(reference) {
@@ -95,6 +98,8 @@ target!(
             Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, high, low),
             Ipv6Addr::new(0x64, 0xff9b, 1, 0, 0, 0, high, low),
             Ipv6Addr::new(0x2002, high, low, 0, 0, 0, 0, 1),
+            Ipv6Addr::new(0x2606, 0x4700, 0, 0, 0, 0x5efe, high, low),
+            Ipv6Addr::new(0x2606, 0x4700, 0, 1, 0x200, 0x5efe, high, low),
         ] {
             assert!(!is_public(disguised.into()) || is_public(v4.into()), "{disguised} reaches further than {v4}");
         }

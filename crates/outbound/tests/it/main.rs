@@ -1,4 +1,5 @@
-//! The HTTP client against servers written out byte by byte: reuse, at most once, framing, deadlines.
+//! The HTTP client against servers written out byte by byte: reuse, at most once, framing, deadlines. And, each in a
+//! file of its own, what guards the way out.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -8,11 +9,20 @@
     reason = "a test that fails here fails, and fake servers open their own sockets"
 )]
 
+mod authority;
+mod dns;
+mod proxy;
+mod rebinding;
+mod redirects;
+mod site;
+mod table;
+mod tls;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use outbound::{Client, EgressRule, Head, OutboundError, Outgoing, Response, Target};
+use outbound::{Client, EgressRule, Head, OutboundError, Outgoing, Response, Route, Target};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
@@ -31,6 +41,11 @@ enum Act {
 }
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+
+/// A route to this machine.
+fn open() -> Route {
+    Route::new(EgressRule { private_allowed: true }, Duration::from_secs(5))
+}
 
 struct Fake {
     target: Target,
@@ -67,8 +82,7 @@ async fn fake(script: &'static [&'static [Act]]) -> Fake {
             });
         }
     });
-    let rule = EgressRule { private_allowed: true };
-    Fake { target: Target::parse(&url, rule, Duration::from_secs(5)).unwrap(), connections, requests }
+    Fake { target: Target::parse(&url, &open()).unwrap(), connections, requests }
 }
 
 async fn read_request(socket: &mut TcpStream) -> Option<String> {
@@ -219,7 +233,7 @@ async fn an_answer_that_comes_before_the_request_is_read_is_heard() {
         // Held open and never read: the request does not fit into the kernel's buffers.
         tokio::time::sleep(Duration::from_secs(60)).await;
     });
-    let target = Target::parse(&url, EgressRule { private_allowed: true }, Duration::from_secs(5)).unwrap();
+    let target = Target::parse(&url, &open()).unwrap();
     let large = vec![b'x'; 64 << 20];
     let request = Outgoing {
         method: "POST",
@@ -237,7 +251,7 @@ async fn a_name_that_leads_to_a_private_address_is_refused_before_a_socket_opens
     let fake = fake(&[&[Act::Answer(OK)]]).await;
     let port = fake.target.authority().rsplit_once(':').unwrap().1.to_owned();
     let url = format!("http://localhost:{port}/");
-    let target = Target::parse(&url, EgressRule::default(), Duration::from_secs(5)).unwrap();
+    let target = Target::parse(&url, &Route::new(EgressRule::default(), Duration::from_secs(5))).unwrap();
     let deadline = Instant::now() + Duration::from_secs(5);
     let request = Outgoing { method: "GET", head: &Head::new(), body: &[], is_replayable: true, deadline };
     let error = Client::new().send(&target, request).await.unwrap_err();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use model::Secret;
 use outbound::target::CONNECT_TIMEOUT;
-use outbound::{Client, EgressRule, Head, OutboundError, Outgoing, Target};
+use outbound::{Client, EgressRule, Head, OutboundError, Outgoing, Route, Target};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -100,8 +100,8 @@ impl Remote {
         timeout: Duration,
     ) -> Result<Answer, OutboundError> {
         // Whoever types the command may reach their own machine.
-        let rule = EgressRule { private_allowed: true };
-        let target = Target::parse(&format!("{}{path}", self.url), rule, CONNECT_TIMEOUT)?;
+        let route = Route::new(EgressRule { private_allowed: true }, CONNECT_TIMEOUT);
+        let target = Target::parse(&format!("{}{path}", self.url), &route)?;
         let head = self.head(body.is_some(), extra)?;
         let parts: Vec<&[u8]> = body.iter().map(|text| text.as_bytes()).collect();
         let deadline = Instant::now() + timeout;

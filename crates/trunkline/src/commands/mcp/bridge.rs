@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use credential::SystemEntropy;
 use outbound::target::CONNECT_TIMEOUT;
-use outbound::{EgressRule, Head, OutboundError, Target, dial_websocket};
+use outbound::{EgressRule, Head, OutboundError, Route, Target, dial_websocket};
 use process::{LINE_BYTES_MAX, LineReader};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -47,8 +47,8 @@ pub(super) async fn run(hub: &Remote, path: &str) -> Result<(), Quit> {
         }
         other => hub.quit(other),
     };
-    let rule = EgressRule { private_allowed: true };
-    let target = Target::parse(&url, rule, CONNECT_TIMEOUT).map_err(|error| failed(&error))?;
+    let route = Route::new(EgressRule { private_allowed: true }, CONNECT_TIMEOUT);
+    let target = Target::parse(&url, &route).map_err(|error| failed(&error))?;
     let mut head = Head::new();
     head.push("authorization", &format!("Bearer {}", key.expose())).map_err(|error| failed(&error))?;
     let dialled = dial_websocket(
