@@ -144,7 +144,10 @@ pub(crate) fn build(
     let mut fields = Vec::new();
     for parameter in &tool.parameters {
         let said = inputs.arguments.get(&parameter.name).or(parameter.default.as_ref());
-        let Some(value) = said.filter(|value| !value.is_null()) else { continue };
+        // Null is a value in JSON alone, where it takes one away.
+        let is_json = tool.encoding == Encoding::Json;
+        let is_member = matches!(parameter.place, Place::Body | Place::Variable) && is_json;
+        let Some(value) = said.filter(|value| is_member || !value.is_null()) else { continue };
         match parameter.place {
             Place::Path | Place::Template => {}
             Place::Query if parameter.wire == "*" => {

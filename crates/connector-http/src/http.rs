@@ -12,7 +12,7 @@ use connector::{Connector, Ctx, Event, Inventory, Outcome, Request, State};
 use model::{
     AuthMethod, CallKind, Clock, Code, Condition, ConnectionStatus, Entropy, Fault, Key, Sealer, Secret,
 };
-use outbound::{Client, EgressRule, Head, Target};
+use outbound::{Client, Head, Route, Target};
 use serde_json::{Map, Value};
 use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
@@ -21,9 +21,6 @@ use crate::authorize::Authorizer;
 use crate::rate::Pace;
 use crate::run::{Bench, Done, run};
 use crate::{Answer, Outgoing, Sender, build};
-
-/// How long connecting may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a connection says.
 pub struct Settings {
@@ -45,8 +42,8 @@ pub struct Settings {
     pub timeout_ms: u32,
     /// The largest answer, bytes.
     pub result_bytes_max: usize,
-    /// Private and loopback addresses are allowed.
-    pub egress_private: bool,
+    /// How it is reached: what is allowed, whom it trusts, what it shows of itself.
+    pub route: Route,
 }
 
 /// What all connections share.
@@ -99,8 +96,7 @@ impl HttpApi {
             Some(url) => build::split(url)?,
             None => build::base(&api.base_url, &settings.config)?,
         };
-        let rule = EgressRule { private_allowed: settings.egress_private };
-        let target = Target::parse(&base.0, rule, CONNECT_TIMEOUT)?;
+        let target = Target::parse(&base.0, &settings.route)?;
         let pace = Pace::new(&api.rate);
         let inventory = Arc::new(crate::inventory(&settings.entry, api));
         let authorizer = Authorizer::new(

@@ -102,6 +102,7 @@ fn provider(settings: &Settings, oauth: &OAuth, own: Own) -> Result<Provider, Fa
         },
         expires_in_s: oauth.expires_in_s,
         refresh_before_s: oauth.refresh_before_s,
+        is_json: oauth.is_json,
         ..bare(settings)
     })
 }
@@ -122,6 +123,7 @@ fn bare(settings: &Settings) -> Provider {
         response: ResponsePaths::default(),
         expires_in_s: None,
         refresh_before_s: 300,
-        egress_private: settings.egress_private,
+        is_json: false,
+        route: settings.route.clone(),
     }
 }

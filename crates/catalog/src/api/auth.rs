@@ -80,6 +80,8 @@ pub struct OAuth {
     pub authorization_params: Vec<(String, Template)>,
     /// Further parameters where tokens come from.
     pub token_params: Vec<(String, Template)>,
+    /// Whether the token endpoint takes JSON in the place of forms.
+    pub is_json: bool,
     /// How the client proves itself.
     pub client: ClientProof,
     /// Whether PKCE is used; only where an API refuses it, it is not.

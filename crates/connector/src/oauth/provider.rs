@@ -6,7 +6,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use model::{Code, Fault, Secret, Timestamp};
-use outbound::{Client, EgressRule, Head, Outgoing, Target};
+use outbound::{Client, Head, Outgoing, Route, Target};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -50,8 +50,10 @@ pub struct Provider {
     pub expires_in_s: Option<u64>,
     /// How long before its end it is renewed, seconds.
     pub refresh_before_s: u64,
-    /// Private addresses may be reached.
-    pub egress_private: bool,
+    /// The token endpoint takes JSON, not forms.
+    pub is_json: bool,
+    /// How it is reached.
+    pub route: Route,
 }
 
 /// How a client proves itself (RFC 6749 §2.3).
@@ -238,11 +240,17 @@ impl Provider {
             }
             _ => params.push(("client_id", &self.client_id)),
         }
-        head.push("content-type", "application/x-www-form-urlencoded")?;
+        let kind = if self.is_json { "application/json" } else { "application/x-www-form-urlencoded" };
+        head.push("content-type", kind)?;
         head.push("accept", "application/json")?;
         head.push("user-agent", concat!("trunkline/", env!("CARGO_PKG_VERSION")))?;
-        let target = Target::parse(url, EgressRule { private_allowed: self.egress_private }, TIMEOUT)?;
-        let body = Secret::new(form(&params));
+        let target = Target::parse(url, &self.route)?;
+        let body = if self.is_json {
+            let members = params.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value)));
+            Secret::new(Value::Object(members.collect()).to_string())
+        } else {
+            Secret::new(form(&params))
+        };
         let outgoing = Outgoing {
             method: "POST",
             head: &head,

@@ -9,6 +9,7 @@ use connector::oauth::{
 };
 use credential::SystemEntropy;
 use model::{Clock, Code, Secret, Timestamp};
+use outbound::{EgressRule, Route};
 use store::Store;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -77,7 +78,8 @@ fn node(scene: &Scene, credentials: &Arc<Credentials>, url: &str, own: Own) -> K
         response: ResponsePaths::default(),
         expires_in_s: None,
         refresh_before_s: 60,
-        egress_private: true,
+        is_json: false,
+        route: Route::new(EgressRule { private_allowed: true }, std::time::Duration::from_secs(5)),
     };
     let store = Arc::clone(&scene.store) as Arc<dyn Store>;
     let parts = KeeperParts {

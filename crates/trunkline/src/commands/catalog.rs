@@ -79,7 +79,11 @@ fn show(is_json: bool, all: &Gathered, slug: &str) -> Result<(), Quit> {
         members.insert("sources".to_owned(), json!(entry.sources));
         members.insert("config_schema".to_owned(), entry.config_schema.clone());
         members.insert("credentials".to_owned(), entry.credentials.iter().map(credential).collect());
-        members.insert("test".to_owned(), json!({ "kind": "inventory", "min_tools": entry.test.min_tools }));
+        let test = match &entry.api {
+            Some(api) => json!({ "kind": "call", "tool": api.test.tool, "arguments": api.test.arguments }),
+            None => json!({ "kind": "inventory", "min_tools": entry.test.min_tools }),
+        };
+        members.insert("test".to_owned(), test);
         members.insert("health".to_owned(), json!({ "interval": entry.health_interval_s }));
         members.insert("icon".to_owned(), json!(entry.icon));
         members.insert("manifest".to_owned(), json!(entry.manifest));

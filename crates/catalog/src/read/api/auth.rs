@@ -285,6 +285,8 @@ fn oauth(fields: &mut Fields<'_>, names: &Names, reading: &mut Reading) -> Optio
     let token_params = names.map(fields, "token_params", SCOPES, reading);
     let proofs = [("basic", ClientProof::Basic), ("body", ClientProof::Body), ("none", ClientProof::None)];
     let client = fields.choice("client", &proofs, reading).unwrap_or(ClientProof::Body);
+    let is_json =
+        fields.choice("token_encoding", &[("form", false), ("json", true)], reading).unwrap_or(false);
     let is_pkce = fields.flag("pkce", reading).unwrap_or(true);
     let response = response(fields, reading);
     let expires_in_s = fields.count("expires_in", 1, 3_155_760_000, reading);
@@ -301,6 +303,7 @@ fn oauth(fields: &mut Fields<'_>, names: &Names, reading: &mut Reading) -> Optio
         scope_separator,
         authorization_params,
         token_params,
+        is_json,
         client,
         is_pkce,
         response,

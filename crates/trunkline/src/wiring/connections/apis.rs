@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use connector::oauth::{Keeper, KeeperParts, Tokens};
 use connector_http::{Grant, HttpApi, Settings};
-use model::{Code, Fault, Key};
+use model::{AuthMethod, Code, Fault, Key};
+use outbound::{EgressRule, Route};
 use serde_json::Value;
 
 use super::Connections;
@@ -51,6 +52,7 @@ impl Connections {
         let catalog::Settled { config, .. } = manifest
             .settle(&Value::Object(api.config.clone()))
             .map_err(|problems| Wanting::Mending(problems.to_string().replace('\n', "; ")))?;
+        let route = route_of(api)?;
         let method = api.method.or_else(|| spec.auth.first().map(|auth| auth.method));
         Ok(Settings {
             key: key.clone(),
@@ -61,7 +63,7 @@ impl Connections {
             tokens: None,
             timeout_ms: u32::try_from(api.usage.timeout_ms).unwrap_or(u32::MAX),
             result_bytes_max: self.limits.result_bytes,
-            egress_private: api.private_allowed,
+            route,
             entry: manifest,
         })
     }
@@ -127,6 +129,17 @@ impl Connections {
         connector.refresh().await?;
         Ok(connector.inventory().tools.len())
     }
+}
+
+/// How an API is reached. A client certificate belongs to the socket, not to the requests.
+fn route_of(api: &ApiEntry) -> Result<Route, Wanting> {
+    let mut route = Route::builder(EgressRule { private_allowed: api.private_allowed });
+    if let (Some(certificate), Some(key)) = (api.secrets.get("certificate"), api.secrets.get("private_key"))
+        && api.method == Some(AuthMethod::Certificate)
+    {
+        route = route.client_certificate(certificate.expose(), key.clone());
+    }
+    route.build().map_err(|error| Wanting::Mending(Fault::from(error).advice()))
 }
 
 // === impl Wanting ===
