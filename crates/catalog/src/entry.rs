@@ -93,7 +93,7 @@ pub struct InventoryTest {
 
 /// What a connection with an API may say beside its settings.
 pub(crate) const API_CONNECTION_KEYS: &[&str] =
-    &["endpoint", "timeout", "retry_count", "concurrency", "tools", "record"];
+    &["endpoint", "grant", "timeout", "retry_count", "concurrency", "tools", "record"];
 
 fn object(config: &Value) -> Result<&Map<String, Value>, Problems> {
     config
@@ -128,11 +128,12 @@ impl Entry {
     pub fn settle(&self, config: &Value) -> Result<Settled, Problems> {
         let given = object(config)?;
         let declared: Vec<&String> = schema::properties(&self.config_schema).map(|(name, _)| name).collect();
-        let is_hubs =
-            |name: &String| !declared.contains(&name) && API_CONNECTION_KEYS.contains(&name.as_str());
+        let is_hubs = |name: &String| API_CONNECTION_KEYS.contains(&name.as_str());
+        // A key of the hub's that the entry describes is checked by the entry too.
+        let checked = given.iter().filter(|(name, _)| !is_hubs(name) || declared.contains(name));
+        self.validate(&Value::Object(checked.map(|(name, value)| (name.clone(), value.clone())).collect()))?;
         let (hubs, own): (Map<_, _>, Map<_, _>) =
             given.clone().into_iter().partition(|(name, _)| is_hubs(name));
-        self.validate(&own.clone().into())?;
         Ok(Settled { config: schema::with_defaults(&self.config_schema, &own), hubs })
     }
 

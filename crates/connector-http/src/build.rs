@@ -143,7 +143,7 @@ pub(crate) fn build(
     }
     let mut fields = Vec::new();
     for parameter in &tool.parameters {
-        let said = inputs.arguments.get(&parameter.name).or(parameter.default.as_ref());
+        let said = inputs.arguments.get(&parameter.name);
         // Null is a value in JSON alone, where it takes one away.
         let is_json = tool.encoding == Encoding::Json;
         let is_member = matches!(parameter.place, Place::Body | Place::Variable) && is_json;

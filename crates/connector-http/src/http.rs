@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use catalog::api::Api;
+use catalog::api::{Api, Grant};
 use connector::oauth::Tokens;
 use connector::{Connector, Ctx, Event, Inventory, Outcome, Request, State};
 use model::{
@@ -34,6 +34,8 @@ pub struct Settings {
     pub endpoint: Option<String>,
     /// How it proves itself.
     pub method: AuthMethod,
+    /// The way to a token, where it chooses one.
+    pub grant: Option<Grant>,
     /// Its secrets, by name.
     pub secrets: BTreeMap<String, Secret>,
     /// Where its tokens come from, where it has any.

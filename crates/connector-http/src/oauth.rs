@@ -1,13 +1,11 @@
 //! What a manifest says about tokens, filled in for one connection: the client at its provider.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use catalog::api::{ClientProof, Grant, OAuth, Path, Scheme};
 use catalog::template::Template;
 use connector::oauth::{self, Own, Provider, ResponsePaths};
-use model::{Clock, Entropy, Fault, Secret};
-use serde_json::{Map, Value};
+use model::{Clock, Entropy, Fault};
 
 use crate::Settings;
 use crate::authorize::{fill, sign_assertion};
@@ -27,7 +25,7 @@ pub fn provider_of(
     let filled = |template: &Template| fill(template, &settings.config, &settings.secrets, &|_| None);
     match &auth.scheme {
         Scheme::OAuth(oauth) => {
-            let grants = grants(oauth, &settings.config, &settings.secrets);
+            let grants = grants(oauth, settings);
             let own = match grants.first() {
                 Some(Grant::ClientCredentials) => Own::Client,
                 _ => Own::Leave,
@@ -57,16 +55,17 @@ pub fn provider_of(
 }
 
 /// The ways to a token whose URLs are filled in.
-fn grants(oauth: &OAuth, config: &Map<String, Value>, secrets: &BTreeMap<String, Secret>) -> Vec<Grant> {
+fn grants(oauth: &OAuth, settings: &Settings) -> Vec<Grant> {
     let is_there = |url: &Option<Template>| {
-        url.as_ref().is_some_and(|url| fill(url, config, secrets, &|_| None).is_ok())
+        url.as_ref().is_some_and(|url| fill(url, &settings.config, &settings.secrets, &|_| None).is_ok())
     };
+    let is_chosen = |grant: &Grant| settings.grant.is_none_or(|chosen| chosen == *grant);
     let is_open = |grant: &Grant| match grant {
         Grant::AuthorizationCode => is_there(&oauth.authorization_url),
         Grant::DeviceCode => is_there(&oauth.device_url),
         Grant::ClientCredentials => true,
     };
-    oauth.grants.iter().copied().filter(is_open).collect()
+    oauth.grants.iter().copied().filter(|grant| is_open(grant) && is_chosen(grant)).collect()
 }
 
 fn provider(settings: &Settings, oauth: &OAuth, own: Own) -> Result<Provider, Fault> {

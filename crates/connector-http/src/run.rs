@@ -50,6 +50,11 @@ pub(crate) async fn run(
     mut arguments: Map<String, Value>,
     bound_to: &str,
 ) -> Result<Done, Fault> {
+    for parameter in &tool.parameters {
+        if let Some(default) = &parameter.default {
+            arguments.entry(parameter.name.clone()).or_insert_with(|| default.clone());
+        }
+    }
     let Some(paging) = &tool.pagination else {
         let draft = bench.draft(tool, &arguments)?;
         return Ok(match bench.exchange(tool, draft).await? {

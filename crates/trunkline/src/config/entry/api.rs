@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use connector_http::Grant;
 use model::{AuthMethod, Secret};
 use serde_json::{Map, Number, Value as Json};
 use store::ConnectionRow;
@@ -27,6 +28,12 @@ const METHODS: &[(&str, AuthMethod)] = &[
     ("certificate", AuthMethod::Certificate),
 ];
 
+const GRANTS: &[(&str, Grant)] = &[
+    ("authorization_code", Grant::AuthorizationCode),
+    ("client_credentials", Grant::ClientCredentials),
+    ("device_code", Grant::DeviceCode),
+];
+
 /// An API, as far as its entry says.
 #[derive(Debug, Clone)]
 pub(crate) struct ApiEntry {
@@ -40,6 +47,8 @@ pub(crate) struct ApiEntry {
     pub(crate) config: Map<String, Json>,
     /// How it proves itself; `None` = as the manifest has it first.
     pub(crate) method: Option<AuthMethod>,
+    /// The way to a token that it chooses, where there are several.
+    pub(crate) grant: Option<Grant>,
     /// Its credentials, by name.
     pub(crate) secrets: BTreeMap<String, Secret>,
     /// How it may be used.
@@ -80,6 +89,7 @@ pub(super) fn read(at: Mark, mut fields: Fields<'_>, reading: &mut Reading<'_>) 
         },
     };
     let (method, secrets) = auth(&mut fields, &mut config, reading);
+    let grant = fields.choice("grant", GRANTS, reading);
     let usage = usage::read(&mut fields, RETRY_COUNT, reading);
     fields.finish(reading);
     if style == Some(None) {
@@ -100,6 +110,7 @@ pub(super) fn read(at: Mark, mut fields: Fields<'_>, reading: &mut Reading<'_>) 
         endpoint: endpoint.map(|said| said.value().to_owned()),
         config,
         method,
+        grant,
         secrets,
         usage,
         row: None,

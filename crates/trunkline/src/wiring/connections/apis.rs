@@ -59,6 +59,7 @@ impl Connections {
             config,
             endpoint: api.endpoint.clone(),
             method: method.unwrap_or(model::AuthMethod::None),
+            grant: api.grant,
             secrets: api.secrets.clone(),
             tokens: None,
             timeout_ms: u32::try_from(api.usage.timeout_ms).unwrap_or(u32::MAX),

@@ -49,7 +49,12 @@ fn connections() -> Arc<Connections> {
         Arc::clone(&entropy) as Arc<dyn model::Entropy>,
     );
     let shelf = Shelf { store, credentials: Arc::new(credentials), manifests: Arc::default(), workspace };
-    Connections::new(pipeline, parts, Limits::default(), shelf)
+    let apis = connector_http::Parts {
+        clock,
+        entropy,
+        sealer: Arc::new(credential::AeadSealer::new(MasterKey::parse(KEY, "test").unwrap(), Arc::new(SystemEntropy))),
+    };
+    Connections::new(pipeline, parts, apis, Limits::default(), shelf)
 }
 
 fn running(connections: &Connections, key: &str) -> Arc<dyn Connector> {
