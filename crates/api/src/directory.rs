@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use connector::oauth::Keeper;
-use model::{ConnectionStatus, Fault, Key};
+use model::{AuthMethod, ConnectionStatus, Fault, Key, Timestamp};
 use store::{ConnectionRow, IntegrationRow};
 
 /// Told by the binary.
@@ -27,8 +27,11 @@ pub trait Directory: Send + Sync + 'static {
     /// The toolsets of the configuration file. Answers from memory.
     fn file_toolsets(&self) -> BTreeSet<Key>;
 
-    /// Why connections of this integration cannot be made by this hub; `None` where they can.
-    fn unavailable(&self, integration: &IntegrationRow) -> Option<String>;
+    /// What this hub knows of an integration beside its row. Answers from memory.
+    fn describe(&self, integration: &IntegrationRow) -> Described;
+
+    /// The icon of an integration, an SVG without scripts and references; `None` where it has none.
+    fn icon(&self, integration: &IntegrationRow) -> Option<String>;
 
     /// Reads a connection as it would be connected with: the exact command line where that starts a
     /// program, `None` where it does not.
@@ -58,6 +61,63 @@ pub trait Directory: Send + Sync + 'static {
 
     /// Brings what runs on this node in step with the store, so that the next call finds it so.
     async fn settle(&self);
+}
+
+/// What is known of an integration beside its row.
+#[derive(Debug, Clone, Default)]
+pub struct Described {
+    /// Why connections of it cannot be made by this hub; `None` where they can.
+    pub unavailable: Option<String>,
+    /// The ways to prove oneself, the usual one first.
+    pub auth: Vec<AuthWay>,
+    /// How many tools it has, where that is known before it is connected.
+    pub tool_count: Option<usize>,
+    /// What replaying its recorded exchanges showed, once that was done.
+    pub proof: Option<Proof>,
+}
+
+/// A way to prove oneself.
+#[derive(Debug, Clone, serde::Serialize, utoipa::ToSchema)]
+#[schema(as = IntegrationAuthMethod)]
+pub struct AuthWay {
+    /// Its word, which connections say.
+    #[schema(inline, value_type = crate::openapi::schema::AuthMethod)]
+    pub method: AuthMethod,
+    /// What people call it.
+    pub title: String,
+    /// The secrets that it takes.
+    pub credentials: Vec<CredentialField>,
+    /// Somebody has to give leave in a browser or on another device.
+    pub needs_leave: bool,
+}
+
+/// A secret that a connection takes.
+#[derive(Debug, Clone, serde::Serialize, utoipa::ToSchema)]
+#[schema(as = IntegrationCredentialField)]
+pub struct CredentialField {
+    /// Where it goes: `auth.credentials.token`.
+    pub field: String,
+    /// What people call it.
+    pub title: String,
+    /// Where to get it; empty for nowhere.
+    pub help: String,
+    /// Nothing works without it.
+    pub required: bool,
+}
+
+/// What replaying recorded exchanges showed.
+#[derive(Debug, Clone, serde::Serialize, utoipa::ToSchema)]
+#[schema(as = IntegrationProof)]
+pub struct Proof {
+    /// When it was done; milliseconds since 1970, UTC.
+    #[schema(value_type = i64)]
+    pub at: Timestamp,
+    /// Everything went as recorded, and every tool is shown.
+    pub is_whole: bool,
+    /// Calls that went as recorded.
+    pub passed: usize,
+    /// Those that did not.
+    pub failed: usize,
 }
 
 /// What asking for leave needs.

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use model::{Caller, Category, IntegrationKind, Timestamp};
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use model::{Caller, Category, Code, Fault, IntegrationKind, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store::{IntegrationQuery, IntegrationRow};
@@ -17,8 +19,11 @@ use crate::extract::{Params, Segments, Signed, limit_of};
 use crate::openapi::schema;
 use crate::page;
 use crate::rescue::Problem;
+use crate::{AuthWay, Proof};
 
 const LIMIT_DEFAULT: usize = 100;
+/// The icon of what has none.
+const PLAIN_ICON: &str = r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-width="2"><rect x="4" y="4" width="16" height="16" rx="3"/><path d="M9 12h6M12 9v6"/></svg>"#;
 
 /// A page of the catalogue.
 #[derive(Serialize, ToSchema)]
@@ -53,6 +58,14 @@ pub(crate) struct IntegrationView {
     /// Why it cannot be connected by this hub; null where it can.
     #[schema(required = true)]
     unavailable: Option<String>,
+    /// The ways to prove oneself, the usual one first; empty where the configuration says it.
+    auth_methods: Vec<AuthWay>,
+    /// How many tools it has; null where only a connection tells.
+    #[schema(required = true)]
+    tool_count: Option<usize>,
+    /// What replaying its recorded exchanges showed on this hub; null where it has none, or not yet.
+    #[schema(required = true)]
+    proof: Option<Proof>,
     /// JSON Schema of a connection's configuration.
     #[schema(value_type = Object)]
     config_schema: Value,
@@ -135,6 +148,31 @@ pub(crate) async fn find_by_slug(
     Ok(Json(found.map(|row| view(&app, row))))
 }
 
+/// An entry's icon
+///
+/// An SVG without scripts, styles and references; where an entry has none, a plain one.
+#[utoipa::path(get, path = "/api/v1/integrations/{slug}/icon", operation_id = "getIntegrationIcon",
+    tag = "integrations", params(("slug" = String, Path, description = "Its slug.")),
+    responses((status = OK, description = "The picture", body = String, content_type = "image/svg+xml")))]
+pub(crate) async fn icon(
+    State(app): State<Arc<App>>,
+    Signed(caller): Signed,
+    Segments(slug): Segments<String>,
+) -> Result<Response, Problem> {
+    let row = app.parts.store.find_integration(caller.owner.workspace, &slug).await?;
+    let row = row.ok_or_else(|| {
+        Problem::from(Fault::new(Code::NOT_FOUND, "there is no such integration")
+            .with_hint("GET /api/v1/integrations lists them"))
+    })?;
+    let svg = app.parts.directory.icon(&row).unwrap_or_else(|| PLAIN_ICON.to_owned());
+    // Opened by itself it is a document: it runs nothing and loads nothing.
+    let headers = [
+        (CONTENT_TYPE, "image/svg+xml"),
+        (CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'; sandbox"),
+    ];
+    Ok((headers, svg).into_response())
+}
+
 /// A page of what fits `query`.
 pub(crate) async fn list(
     app: &App,
@@ -155,7 +193,7 @@ pub(crate) async fn list(
 }
 
 pub(crate) fn view(app: &App, row: IntegrationRow) -> IntegrationView {
-    let unavailable = app.parts.directory.unavailable(&row);
+    let described = app.parts.directory.describe(&row);
     IntegrationView {
         id: row.id.to_string(),
         slug: row.slug,
@@ -166,7 +204,10 @@ pub(crate) fn view(app: &App, row: IntegrationRow) -> IntegrationView {
         icon_type: row.icon_type,
         docs_url: row.docs_url,
         is_active: row.is_active,
-        unavailable,
+        unavailable: described.unavailable,
+        auth_methods: described.auth,
+        tool_count: described.tool_count,
+        proof: described.proof,
         config_schema: row.config_schema.value(),
         version: row.version,
         origin: row.origin.as_str(),

@@ -32,7 +32,7 @@ mod tools;
 mod toolsets;
 
 pub use app::{Parts, Settings};
-pub use directory::{Directory, Entry, Leave, Source};
+pub use directory::{AuthWay, CredentialField, Described, Directory, Entry, Leave, Proof, Source};
 pub use errors::page as error_page;
 pub use metrics::Counters;
 pub use routes::router;

@@ -78,6 +78,7 @@ pub static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
         (Manage,  routes!(integrations::list_by_type)),
         (Manage,  routes!(integrations::list_by_category)),
         (Manage,  routes!(integrations::find_by_slug)),
+        (Manage,  routes!(integrations::icon)),
         (Manage,  routes!(integrations::change::put)),
         (Manage,  routes!(integrations::change::delete)),
         (Manage,  routes!(search::search)),

@@ -126,7 +126,7 @@ async fn usable_integration(app: &App, caller: &Caller, slug: &str) -> Result<In
         .with_hint("GET /api/v1/integrations lists them")
         .into());
     };
-    match app.parts.directory.unavailable(&row) {
+    match app.parts.directory.describe(&row).unavailable {
         None => Ok(row),
         Some(why) => Err(Fault::new(Code::UNSUPPORTED, format!("`{slug}` cannot be connected yet: {why}"))
             .with_hint("GET /api/v1/integrations tells which can")

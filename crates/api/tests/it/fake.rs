@@ -199,8 +199,14 @@ impl Directory for FakeDirectory {
         BTreeSet::from(["written".parse().unwrap()])
     }
 
-    fn unavailable(&self, integration: &IntegrationRow) -> Option<String> {
-        (integration.kind != IntegrationKind::Mcp).then(|| "not in this version".to_owned())
+    fn describe(&self, integration: &IntegrationRow) -> api::Described {
+        let unavailable =
+            (integration.kind != IntegrationKind::Mcp).then(|| "not in this version".to_owned());
+        api::Described { unavailable, ..api::Described::default() }
+    }
+
+    fn icon(&self, _integration: &IntegrationRow) -> Option<String> {
+        None
     }
 
     fn command_line(&self, row: &ConnectionRow) -> Result<Option<String>, Fault> {

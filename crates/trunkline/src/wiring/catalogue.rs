@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use model::id::{IntegrationId, WorkspaceId};
 use model::{Clock, Entropy, Fault};
@@ -143,9 +143,18 @@ impl Catalogue {
                 self.store.change_integration(withdraw).await.map_err(|error| error.fault())?;
                 tracing::info!(slug = row.slug, "taken out of the catalogue");
             }
-            known.insert(row.id, Versions { present: row.version.clone(), all: self.versions(&row).await? });
+            let mut all = self.versions(&row).await?;
+            // What was just read has its icon and its fixtures too.
+            if let Some((_, entry)) = gathered.entries.get(&row.slug)
+                && entry.version == row.version
+            {
+                all.insert(entry.version.clone(), Arc::clone(entry));
+            }
+            known.insert(row.id, Versions { present: row.version.clone(), proof: OnceLock::new(), all });
         }
         self.manifests.replace(known);
+        let (manifests, clock) = (Arc::clone(&self.manifests), Arc::clone(&self.clock));
+        tokio::spawn(async move { manifests.prove(&*clock).await });
         Ok(())
     }
 

@@ -2,9 +2,10 @@
 //! connection is read. Those of older versions come from the store.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
+use model::Clock;
 use model::id::IntegrationId;
 use store::ConnectionRow;
 
@@ -16,6 +17,8 @@ pub(crate) struct Manifests(ArcSwap<HashMap<IntegrationId, Versions>>);
 pub(crate) struct Versions {
     /// The version that new connections pin.
     pub(crate) present: String,
+    /// What replaying the present one's exchanges showed.
+    pub(crate) proof: OnceLock<api::Proof>,
     /// All that can be pinned.
     pub(crate) all: BTreeMap<String, Arc<catalog::Entry>>,
 }
@@ -57,10 +60,38 @@ impl Manifests {
         catalog::nearest(slug, slugs).map(str::to_owned)
     }
 
-    /// Whether a connection with this integration is one with an HTTP API.
-    pub(crate) fn is_api(&self, id: IntegrationId) -> bool {
-        let known = self.0.load();
-        known.get(&id).and_then(Versions::newest).is_some_and(|entry| entry.api.is_some())
+    /// The manifest of an integration that new connections pin.
+    pub(crate) fn present(&self, id: IntegrationId) -> Option<Arc<catalog::Entry>> {
+        self.0.load().get(&id).and_then(Versions::newest).cloned()
+    }
+
+    /// What replaying its exchanges showed, once that was done.
+    pub(crate) fn proof(&self, id: IntegrationId) -> Option<api::Proof> {
+        self.0.load().get(&id).and_then(|versions| versions.proof.get().cloned())
+    }
+
+    /// Replays the exchanges of every present manifest that has some.
+    pub(crate) async fn prove(&self, clock: &dyn Clock) {
+        let all: Vec<IntegrationId> = self.0.load().keys().copied().collect();
+        for id in all {
+            let Some(entry) = self.present(id).filter(|entry| !entry.fixtures.is_empty()) else { continue };
+            let shown = connector_http::verify(&entry).await;
+            for failed in &shown.failed {
+                tracing::error!("catalogue: {failed}");
+            }
+            let proof = api::Proof {
+                at: clock.now(),
+                is_whole: shown.is_whole(),
+                passed: shown.passed,
+                failed: shown.failed.len(),
+            };
+            if let Some(versions) = self.0.load().get(&id) {
+                // Another catalogue has come meanwhile, or this one is proved: either way there is one.
+                let _ = versions.proof.set(proof);
+            }
+            // Calls go before.
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Puts others in the place of all.

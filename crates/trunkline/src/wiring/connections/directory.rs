@@ -49,10 +49,20 @@ impl api::Directory for Connections {
         self.held().file_sets.iter().map(|set| set.key.clone()).collect()
     }
 
-    fn unavailable(&self, integration: &IntegrationRow) -> Option<String> {
-        let is_served =
-            integration.kind == IntegrationKind::Mcp || self.stored.manifests().is_api(integration.id);
-        (!is_served).then(|| "its connector comes with a later version".to_owned())
+    fn describe(&self, integration: &IntegrationRow) -> api::Described {
+        let manifest = self.stored.manifests().present(integration.id);
+        let is_api = manifest.as_ref().is_some_and(|entry| entry.api.is_some());
+        let is_served = integration.kind == IntegrationKind::Mcp || is_api;
+        api::Described {
+            unavailable: (!is_served).then(|| "its connector comes with a later version".to_owned()),
+            auth: manifest.as_ref().map(|entry| ways(entry)).unwrap_or_default(),
+            tool_count: manifest.as_ref().and_then(|entry| entry.api.as_ref()).map(|api| api.tools.len()),
+            proof: self.stored.manifests().proof(integration.id),
+        }
+    }
+
+    fn icon(&self, integration: &IntegrationRow) -> Option<String> {
+        self.stored.manifests().present(integration.id).map(|entry| entry.icon.clone())
     }
 
     fn command_line(&self, row: &ConnectionRow) -> Result<Option<String>, Fault> {
@@ -153,6 +163,34 @@ impl api::Directory for Connections {
     async fn settle(&self) {
         self.read_store().await;
     }
+}
+
+/// The ways to prove oneself that a manifest has.
+fn ways(entry: &catalog::Entry) -> Vec<api::AuthWay> {
+    let field = |one: catalog::Credential| api::CredentialField {
+        field: one.field,
+        title: one.title,
+        help: one.help,
+        required: one.required,
+    };
+    let Some(http) = &entry.api else {
+        let credentials: Vec<_> = entry.credentials.iter().cloned().map(field).collect();
+        let way = |credentials| api::AuthWay {
+            method: AuthMethod::None,
+            title: "As the program takes it".to_owned(),
+            credentials,
+            needs_leave: false,
+        };
+        return if credentials.is_empty() { Vec::new() } else { vec![way(credentials)] };
+    };
+    let way = |auth: &catalog::api::Auth| api::AuthWay {
+        method: auth.method,
+        title: auth.title.clone(),
+        credentials: entry.credentials_of(auth.method).into_iter().map(field).collect(),
+        needs_leave: matches!(&auth.scheme, catalog::api::Scheme::OAuth(oauth)
+            if oauth.grants.first() != Some(&catalog::api::Grant::ClientCredentials)),
+    };
+    http.auth.iter().map(way).collect()
 }
 
 /// What a stored connection says, as an entry that is to be used: its manifest's required secrets are there.
