@@ -53,11 +53,12 @@ pub trait Directory: Send + Sync + 'static {
     /// Which layer failed, and what to do.
     async fn try_out(&self, row: &ConnectionRow) -> Result<usize, Fault>;
 
-    /// What asking for leave for a stored connection needs.
+    /// What asking for leave for a stored connection needs. `public_url` is where this hub is reached. With
+    /// `is_fresh` what can be asked of the system itself is asked anew; otherwise what was found then counts.
     ///
     /// # Errors
     /// When it does not sign in with somebody's leave, or lacks something for it.
-    async fn keeper(&self, row: &ConnectionRow) -> Result<Leave, Fault>;
+    async fn leave(&self, row: &ConnectionRow, public_url: &str, is_fresh: bool) -> Result<Leave, Fault>;
 
     /// Brings what runs on this node in step with the store, so that the next call finds it so.
     async fn settle(&self);

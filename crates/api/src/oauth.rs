@@ -11,7 +11,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Redirect, Response};
-use connector::oauth::{Ask, DeviceCode, Pkce, Refusal};
+use connector::oauth::{Ask, DeviceCode, Pkce, Refusal, client_document};
 use http::header::{
     CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, REFERRER_POLICY, SET_COOKIE, X_FRAME_OPTIONS,
 };
@@ -87,6 +87,8 @@ struct Ticket {
 struct Travelling {
     ticket: Ticket,
     verifier: String,
+    /// The authorization server that leave was asked of.
+    issuer: Option<String>,
     /// Of the cookie's value.
     digest: String,
 }
@@ -110,7 +112,7 @@ pub(crate) async fn authorize(
     Sent(body): Sent<AskBody>,
 ) -> Result<Json<AuthorizationView>, Problem> {
     let row = stored(&app, &caller, &named).await?;
-    let leave = app.parts.directory.keeper(&row).await?;
+    let leave = app.parts.directory.leave(&row, public(&app), true).await?;
     let ticket = Ticket {
         connection: row.id.to_string(),
         workspace: row.owner.workspace,
@@ -158,7 +160,7 @@ async fn begin(app: &App, ticket: &str) -> Result<Response, Fault> {
     let ticket: Ticket = open(app, TICKET, ticket)?;
     still_good(app, ticket.until)?;
     let row = row_of(app, &ticket).await?;
-    let leave = app.parts.directory.keeper(&row).await?;
+    let leave = app.parts.directory.leave(&row, public(app), false).await?;
     let pkce = Pkce::new(&*app.parts.entropy);
     let mut nonce = [0; 32];
     app.parts.entropy.fill(&mut nonce);
@@ -167,6 +169,7 @@ async fn begin(app: &App, ticket: &str) -> Result<Response, Fault> {
     let travelling = Travelling {
         ticket: Ticket { until, ..ticket },
         verifier: pkce.verifier.expose().to_owned(),
+        issuer: leave.keeper.provider().issuer.as_ref().map(|(issuer, _)| issuer.clone()),
         digest: hex(&Sha256::digest(cookie.as_bytes())),
     };
     let state = seal(app, STATE, &travelling)?;
@@ -217,6 +220,20 @@ pub(crate) async fn callback(
     }
 }
 
+/// What this hub is as a client
+///
+/// For authorization servers that take an address as a client's name (Client ID Metadata Document).
+#[utoipa::path(get, path = "/oauth/client.json", operation_id = "showClient", tag = "oauth",
+    responses((status = OK, description = "The document", body = Object)))]
+pub(crate) async fn client(State(app): State<Arc<App>>) -> Json<serde_json::Value> {
+    let mut document = client_document(&redirect_uri(&app));
+    if let Some(members) = document.as_object_mut() {
+        members.insert("client_id".to_owned(), format!("{}/oauth/client.json", public(&app)).into());
+        members.insert("client_uri".to_owned(), public(&app).into());
+    }
+    Json(document)
+}
+
 /// The last page
 #[utoipa::path(get, path = "/oauth/done", operation_id = "showAuthorized", tag = "oauth",
     params(("name" = Option<String>, Query, description = "The connection.")),
@@ -246,16 +263,19 @@ async fn finish(
             .with_hint("open the link again, and finish in the same browser; it has to keep cookies"));
     }
     let row = row_of(app, &travelling.ticket).await?;
-    let leave = app.parts.directory.keeper(&row).await?;
+    let leave = app.parts.directory.leave(&row, public(app), false).await?;
     if !text("error").is_empty() {
+        // An answer in somebody else's name says nothing about this one.
+        leave.keeper.provider().check_issuer(query.get("iss").map(String::as_str), travelling.issuer.as_deref())?;
         let words: String = text("error_description").chars().filter(|c| !c.is_control()).take(300).collect();
         let error: String = text("error").chars().filter(|c| !c.is_control()).take(64).collect();
         return Err(Fault::new(Code::LEAVE_NEEDED, format!("{} gave no leave: {error} {words}", leave.name))
             .with_hint("open the link again to try once more"));
     }
+    let provider = leave.keeper.provider();
+    provider.check_issuer(query.get("iss").map(String::as_str), travelling.issuer.as_deref())?;
     let code = Secret::new(text("code").to_owned());
     let verifier = Secret::new(travelling.verifier);
-    let provider = leave.keeper.provider();
     let verifier = provider.is_pkce.then_some(&verifier);
     let redirect_uri = redirect_uri(app);
     let ask = Ask::Code { code: &code, verifier, redirect_uri: &redirect_uri };

@@ -66,6 +66,7 @@ pub static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
         (Nothing, routes!(docs::show_page)),
         (Nothing, routes!(docs::show_script)),
         (Nothing, routes!(docs::show_style)),
+        (Nothing, routes!(oauth::client)),
         (Nothing, routes!(oauth::start)),
         (Nothing, routes!(oauth::callback)),
         (Nothing, routes!(oauth::done)),

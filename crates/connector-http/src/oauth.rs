@@ -123,6 +123,7 @@ fn bare(settings: &Settings) -> Provider {
         expires_in_s: None,
         refresh_before_s: 300,
         is_json: false,
+        issuer: None,
         route: settings.route.clone(),
     }
 }

@@ -241,6 +241,8 @@ impl Tokens for Recorded {
         Ok(Secret::new("test-access_token".to_owned()))
     }
 
+    async fn wants(&self, _scope: &str) {}
+
     async fn renew(&self, _spent: &Secret) -> Result<Secret, Fault> {
         Ok(Secret::new("test-renewed_token".to_owned()))
     }

@@ -3,6 +3,7 @@
 //! [`Provider`] speaks to a token endpoint, [`Keeper`] keeps one connection's token in force. Not its job:
 //! pages in a browser (`api`), or where a token goes in a request (the connector).
 
+mod discovery;
 mod keeper;
 mod pkce;
 mod provider;
@@ -11,6 +12,7 @@ mod token;
 use async_trait::async_trait;
 use model::{Fault, Secret};
 
+pub use discovery::{CLIENT_FIELD, Challenge, Found, Identity, Registered, client_document, discover};
 pub use keeper::{Assert, Keeper, KeeperParts, Own, TOKENS_FIELD};
 pub use pkce::Pkce;
 pub use provider::{Ask, ClientProof, DeviceCode, Provider, Refusal, ResponsePaths};
@@ -24,6 +26,9 @@ pub trait Tokens: Send + Sync {
     /// # Errors
     /// When there is none and none can be had: with a link where somebody has to give leave.
     async fn current(&self) -> Result<Secret, Fault>;
+
+    /// Leave for `scope` too is wanted by the server: it is asked for the next time.
+    async fn wants(&self, scope: &str);
 
     /// Another token in the place of `spent`, which was refused. Nothing is asked for where another one has come
     /// in its place already.

@@ -3,12 +3,14 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use model::Secret;
+use connector::oauth::Challenge;
+use model::{Code, Fault, Secret};
 use outbound::{Body, Client, Head, OutboundError, Outgoing, Response, Target};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use wire::message;
 use wire::sse::{SseEvent, SseReader};
 
+use crate::settings::Leave;
 use crate::trouble::Trouble;
 
 /// Longest body that is read where only a status is wanted.
@@ -32,6 +34,8 @@ pub(crate) struct Endpoint {
     pub(crate) target: Target,
     /// The connection's own header lines.
     pub(crate) headers: Head,
+    /// Where the token of each request comes from.
+    pub(crate) tokens: Option<Leave>,
     pub(crate) event_max: usize,
     pub(crate) result_max: usize,
 }
@@ -70,7 +74,7 @@ impl Endpoint {
         params: &[u8],
         is_replayable: bool,
         deadline: Instant,
-    ) -> Result<Response, OutboundError> {
+    ) -> Result<Response, Trouble> {
         let mut digits = itoa::Buffer::new();
         let id = digits.format(id);
         let body: [&[u8]; 7] = [
@@ -82,9 +86,44 @@ impl Endpoint {
             params,
             b"}",
         ];
-        self.client
-            .send(&self.target, Outgoing { method: "POST", head, body: &body, is_replayable, deadline })
-            .await
+        self.send(Outgoing { method: "POST", head, body: &body, is_replayable, deadline }).await
+    }
+
+    /// Sends a request, with the token in force where there is one. One that is refused for its token was not
+    /// looked at: it is sent once more with another.
+    async fn send(&self, request: Outgoing<'_>) -> Result<Response, Trouble> {
+        let Some(Leave(tokens)) = &self.tokens else {
+            return Ok(self.client.send(&self.target, request).await?);
+        };
+        let mut token = tokens.current().await.map_err(Trouble::Fault)?;
+        let mut is_second = false;
+        loop {
+            let mut head = request.head.with_room(64 + token.expose().len());
+            head.push("authorization", &format!("Bearer {}", token.expose()))?;
+            let response = self.client.send(&self.target, Outgoing { head: &head, ..request }).await?;
+            match response.status {
+                401 if !is_second => {
+                    is_second = true;
+                    let _ = timeout_at(request.deadline, response.body.collect(ASIDE_MAX)).await;
+                    token = tokens.renew(&token).await.map_err(Trouble::Fault)?;
+                }
+                403 => {
+                    let challenge = response.headers.get("www-authenticate").map(Challenge::read);
+                    let Some(scope) = challenge
+                        .filter(|challenge| challenge.error.as_deref() == Some("insufficient_scope"))
+                        .and_then(|challenge| challenge.scope)
+                    else {
+                        return Ok(response);
+                    };
+                    tokens.wants(&scope).await;
+                    let what = format!("the server wants further leave for this: {scope}");
+                    return Err(Trouble::Fault(Fault::new(Code::LEAVE_NEEDED, what).with_hint(
+                        "`trunkline connection authorize` asks for it; then call again",
+                    )));
+                }
+                _ => return Ok(response),
+            }
+        }
     }
 
     /// Posts a notification or an answer; the status says whether it arrived.
@@ -93,9 +132,9 @@ impl Endpoint {
         head: &Head,
         frame: &[u8],
         deadline: Instant,
-    ) -> Result<u16, OutboundError> {
+    ) -> Result<u16, Trouble> {
         let request = Outgoing { method: "POST", head, body: &[frame], is_replayable: false, deadline };
-        let response = self.client.send(&self.target, request).await?;
+        let response = self.send(request).await?;
         let status = response.status;
         // Read, so that the connection can be used again.
         let _ = tokio::time::timeout_at(deadline, response.body.collect(ASIDE_MAX)).await;
@@ -107,9 +146,9 @@ impl Endpoint {
         &self,
         head: &Head,
         deadline: Instant,
-    ) -> Result<Result<Events, u16>, OutboundError> {
+    ) -> Result<Result<Events, u16>, Trouble> {
         let request = Outgoing { method: "GET", head, body: &[], is_replayable: true, deadline };
-        let response = self.client.send(&self.target, request).await?;
+        let response = self.send(request).await?;
         if response.status == 200 && response.headers.is_type("text/event-stream") {
             return Ok(Ok(Events::new(response.body, self.event_max)));
         }

@@ -8,6 +8,7 @@
 mod answer;
 mod ask;
 mod calls;
+mod challenge;
 mod channel;
 mod classes;
 mod frames;
@@ -33,5 +34,6 @@ mod transport;
 mod trouble;
 pub mod upstream;
 
-pub use settings::{EraChoice, Facts, Parts, Sessions, Settings, Transport};
+pub use challenge::challenge_of;
+pub use settings::{EraChoice, Facts, Leave, Parts, Sessions, Settings, Transport};
 pub use upstream::McpUpstream;

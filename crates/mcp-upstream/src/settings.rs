@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use connector::oauth::Tokens;
 use model::{Clock, Entropy, Key, Secret};
 
 /// One MCP server as a connection.
@@ -16,6 +17,8 @@ pub struct Settings {
     pub transport: Transport,
     /// Header lines for the HTTP transports; authentication is already among them.
     pub headers: Vec<(String, Secret)>,
+    /// Where its token comes from, where it signs in with one; for the HTTP transports and WebSocket.
+    pub tokens: Option<Leave>,
     /// Which era to speak.
     pub era: EraChoice,
     /// How many sessions a legacy server sees.
@@ -32,6 +35,16 @@ pub struct Settings {
     pub egress_private: bool,
     /// Stop a process or socket that nobody has used for so many milliseconds; it starts again on demand.
     pub idle_stop_ms: Option<u64>,
+}
+
+/// A token that somebody, or the hub itself, was given for this server.
+#[derive(Clone)]
+pub struct Leave(pub Arc<dyn Tokens>);
+
+impl std::fmt::Debug for Leave {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Leave(****)")
+    }
 }
 
 /// How bytes travel.

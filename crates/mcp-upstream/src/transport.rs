@@ -48,6 +48,7 @@ pub(crate) fn endpoint(settings: &Settings, parts: &Parts, url: &str) -> Result<
         client: parts.client,
         target: Target::parse(url, &route(settings))?,
         headers: own_headers(&settings.headers)?,
+        tokens: settings.tokens.clone(),
         event_max: settings.line_bytes_max,
         result_max: settings.result_bytes_max,
     })

@@ -122,7 +122,7 @@ impl From<Trouble> for Fault {
             }
             Trouble::Refused { .. } => Self::new(Code::UPSTREAM_REFUSED, detail)
                 .with_blame(Blame::Operator)
-                .with_hint("renew the connection's credentials"),
+                .with_hint("renew the connection's credentials; for a server that signs in with OAuth, make the connection with `--auth oauth` and authorise it"),
             Trouble::BadAnswer(_) | Trouble::Rpc { .. } | Trouble::OtherRevision(_) => {
                 Self::new(Code::BAD_ANSWER, detail).with_hint("report it to the server's maintainers")
             }

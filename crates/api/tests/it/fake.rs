@@ -226,7 +226,7 @@ impl Directory for FakeDirectory {
         }
     }
 
-    async fn keeper(&self, _row: &ConnectionRow) -> Result<api::Leave, Fault> {
+    async fn leave(&self, _row: &ConnectionRow, _url: &str, _fresh: bool) -> Result<api::Leave, Fault> {
         Err(Fault::new(Code::BAD_ARGUMENTS, "it does not sign in with OAuth"))
     }
 

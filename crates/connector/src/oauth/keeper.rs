@@ -357,6 +357,20 @@ impl Tokens for Keeper {
         }
     }
 
+    async fn wants(&self, scope: &str) {
+        let _turn = self.turn.lock().await;
+        let noted = match self.stored().await {
+            Ok(Some(set)) if set.wanted.as_deref() != Some(scope) => {
+                self.save(&TokenSet { wanted: Some(scope.to_owned()), ..set }).await
+            }
+            Ok(_) => Ok(()),
+            Err(fault) => Err(fault),
+        };
+        if let Err(fault) = noted {
+            tracing::warn!(connection = %self.key, "the leave that it wants is not noted: {fault}");
+        }
+    }
+
     async fn renew(&self, spent: &Secret) -> Result<Secret, Fault> {
         Ok(self.another(Some(spent)).await?.set.access.clone())
     }

@@ -52,6 +52,8 @@ pub struct Provider {
     pub refresh_before_s: u64,
     /// The token endpoint takes JSON, not forms.
     pub is_json: bool,
+    /// The authorization server that answers have to be from, and whether they have to say so (RFC 9207).
+    pub issuer: Option<(String, bool)>,
     /// How it is reached.
     pub route: Route,
 }
@@ -160,6 +162,21 @@ impl Provider {
         params.extend(self.authorization_params.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         let separator = if self.authorization_url.contains('?') { '&' } else { '?' };
         format!("{}{separator}{}", self.authorization_url, form(&params))
+    }
+
+    /// Whether an answer is from the server that was asked (RFC 9207): `said` is its `iss`, `asked` the server that
+    /// leave was asked of. Compared as they are written.
+    ///
+    /// # Errors
+    /// When it is from another one, or does not say though this server always does.
+    pub fn check_issuer(&self, said: Option<&str>, asked: Option<&str>) -> Result<(), Fault> {
+        let Some((issuer, always_tells)) = &self.issuer else { return Ok(()) };
+        let is_same = said.map_or(!always_tells, |said| said == issuer) && asked == Some(issuer.as_str());
+        if is_same {
+            return Ok(());
+        }
+        Err(Fault::new(Code::UPSTREAM_REFUSED, "the answer is not from the authorization server that was asked")
+            .with_hint("somebody may be mixing up servers; open the link again, and look where it leads"))
     }
 
     /// Asks the token endpoint. `now` is what the answer's times count from.
@@ -291,6 +308,7 @@ impl Provider {
             expires_at: lasts.map(until),
             scope: answer.get("scope").and_then(Value::as_str).map(str::to_owned),
             kept: self.response.keep.iter().filter_map(keep).collect::<BTreeMap<_, _>>(),
+            wanted: None,
             renewing_since: None,
             dead: None,
         })

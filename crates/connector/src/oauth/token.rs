@@ -20,6 +20,8 @@ pub struct TokenSet {
     pub scope: Option<String>,
     /// Members of the answer that are settings: `instance_url`.
     pub kept: BTreeMap<String, String>,
+    /// Leave that was found to be wanting: asked for the next time.
+    pub wanted: Option<String>,
     /// A renewal was begun then and has not ended: who finds this after a crash knows that the provider may have
     /// answered it.
     pub renewing_since: Option<Timestamp>,
@@ -36,7 +38,7 @@ impl TokenSet {
         let refresh = self.refresh.as_ref().map(Secret::expose);
         let value = json!({
             "access_token": self.access.expose(), "refresh_token": refresh, "issued_at": self.issued_at, "expires_at": self.expires_at,
-            "scope": self.scope, "kept": self.kept, "renewing_since": self.renewing_since, "dead": self.dead,
+            "scope": self.scope, "kept": self.kept, "wanted": self.wanted, "renewing_since": self.renewing_since, "dead": self.dead,
         });
         Secret::new(value.to_string())
     }
@@ -55,6 +57,7 @@ impl TokenSet {
             expires_at: time("expires_at"),
             scope: text("scope"),
             kept: kept.unwrap_or_default(),
+            wanted: text("wanted"),
             renewing_since: time("renewing_since"),
             dead: text("dead"),
         })
@@ -76,6 +79,7 @@ mod tests {
             expires_at: Some(Timestamp(5)),
             scope: Some("a b".to_owned()),
             kept: [("instance_url".to_owned(), "x".to_owned())].into(),
+            wanted: None,
             renewing_since: None,
             dead: None,
         };

@@ -79,6 +79,7 @@ fn node(scene: &Scene, credentials: &Arc<Credentials>, url: &str, own: Own) -> K
         expires_in_s: None,
         refresh_before_s: 60,
         is_json: false,
+        issuer: None,
         route: Route::new(EgressRule { private_allowed: true }, std::time::Duration::from_secs(5)),
     };
     let store = Arc::clone(&scene.store) as Arc<dyn Store>;
@@ -98,6 +99,7 @@ fn token(access: &str, refresh: &str) -> TokenSet {
         expires_at: Some(Timestamp(NOW.0 + 3_600_000)),
         scope: None,
         kept: BTreeMap::new(),
+        wanted: None,
         renewing_since: None,
         dead: None,
     }

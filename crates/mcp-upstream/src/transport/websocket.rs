@@ -8,7 +8,7 @@ use outbound::{OutboundError, WsReader, WsWriter, dial_websocket};
 
 use crate::channel::{Channel, within};
 use crate::frames::{Sink, Source, SourceError, ended};
-use crate::settings::{Parts, Settings};
+use crate::settings::{Leave, Parts, Settings};
 use crate::signals::Signals;
 use crate::trouble::{Ended, Trouble};
 
@@ -19,9 +19,14 @@ pub(super) async fn open(
     signals: &Signals,
 ) -> Result<Arc<Channel>, Trouble> {
     let endpoint = super::endpoint(settings, parts, url)?;
+    let mut headers = endpoint.headers;
+    if let Some(Leave(tokens)) = &endpoint.tokens {
+        let token = tokens.current().await.map_err(Trouble::Fault)?;
+        headers.push("authorization", &format!("Bearer {}", token.expose()))?;
+    }
     let (reader, writer) = dial_websocket(
         &endpoint.target,
-        &endpoint.headers,
+        &headers,
         "mcp",
         settings.line_bytes_max,
         Arc::clone(&parts.entropy),

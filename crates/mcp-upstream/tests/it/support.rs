@@ -250,6 +250,7 @@ pub fn settings(transport: Transport) -> Settings {
         line_bytes_max: 1 << 20,
         result_bytes_max: 1 << 20,
         egress_private: true,
+        tokens: None,
         idle_stop_ms: None,
     }
 }

@@ -43,6 +43,7 @@ pub async fn drive(url: &str, context: &Value, say: &mut dyn FnMut(String)) -> a
         result_bytes_max: BYTES_MAX,
         // The suite's servers are on loopback.
         egress_private: true,
+        tokens: None,
         idle_stop_ms: None,
     };
     let parts = Parts {

@@ -105,6 +105,7 @@ async fn attempt(
         result_bytes_max: limits.result_bytes,
         // Whoever types the command may reach their own machine.
         egress_private: true,
+        tokens: None,
         idle_stop_ms: None,
     };
     speak(settings, timeout_s, parts).await

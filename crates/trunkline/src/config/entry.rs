@@ -21,6 +21,7 @@ use super::problem::{Scope, Severity};
 use super::tree::{Mark, Node, Value, Word};
 
 pub(crate) use api::ApiEntry;
+pub(crate) use auth::Delegation;
 pub(crate) use later::Later;
 pub(crate) use mcp::{McpEntry, Transport};
 pub(crate) use secret::looks_secret;
@@ -161,6 +162,27 @@ pub(crate) fn of_stored(
         members.insert("type".to_owned(), "mcp".into());
     }
     stored(key, &config, secrets, is_private_allowed)
+}
+
+/// The same with the row that it was read from, for one that signs in with tokens that are kept there.
+pub(crate) fn of_row(
+    row: &ConnectionRow,
+    config: &serde_json::Value,
+    secrets: &BTreeMap<String, Secret>,
+) -> Entry {
+    let own = secrets.iter().filter(|(field, _)| !field.starts_with("oauth."));
+    let own = own.map(|(field, value)| (field.clone(), value.clone())).collect();
+    let mut entry = of_stored(row.key.clone(), config, &own, row.egress_private);
+    if let Shape::Mcp(mcp) = &mut entry.shape
+        && let Some(delegation) = &mut mcp.delegation
+    {
+        let client = secrets.get(connector::oauth::CLIENT_FIELD);
+        delegation.registered = client.and_then(connector::oauth::Registered::from_secret);
+        delegation.row = Some(Box::new(row.clone()));
+        let client = client.map(Secret::expose).unwrap_or_default();
+        entry.said = Secret::new(format!("{}{}{client}", entry.said.expose(), row.id));
+    }
+    entry
 }
 
 /// The same of a connection with an API that the catalogue describes.

@@ -6,6 +6,7 @@
 
 mod apis;
 mod directory;
+mod leaves;
 mod stored;
 
 use std::collections::BTreeMap;
@@ -24,7 +25,7 @@ use tokio::runtime::Handle;
 use super::manifests::Manifests;
 use super::waiting::Waiting;
 use crate::config::Config;
-use crate::config::entry::{Entry, McpEntry, Shape, Transport, Usage};
+use crate::config::entry::{Delegation, Entry, McpEntry, Shape, Transport, Usage};
 use crate::config::hub::Limits;
 
 /// How long calls in flight may go on after their connection was replaced or removed.
@@ -231,7 +232,14 @@ impl Connections {
         let connector: Arc<dyn Connector> = match &entry.shape {
             Shape::Mcp(mcp) => {
                 settings = mount_settings(&mcp.usage);
-                McpUpstream::start(self.settings_of(&entry.key, mcp), self.parts.clone())
+                let is_lost = |one: &Delegation| one.row.is_none() && (one.client_id.is_none() || one.client_secret.is_none());
+                if mcp.delegation.as_ref().is_some_and(is_lost) {
+                    let what = "signs in with OAuth as the hub itself, and needs auth.credentials.client_id and \
+                                client_secret; for somebody's leave make it with `trunkline connection new --auth oauth`";
+                    waiting(ConnectionStatus::Configuring, Some(what.to_owned()))
+                } else {
+                    McpUpstream::start(self.settings_of(&entry.key, mcp), self.parts.clone())
+                }
             }
             Shape::Api(api) => {
                 settings = mount_settings(&api.usage);
@@ -251,7 +259,8 @@ impl Connections {
     }
 
     fn settings_of(&self, key: &Key, mcp: &McpEntry) -> mcp_upstream::Settings {
-        upstream_settings(key, mcp, &self.limits)
+        let tokens = self.mcp_tokens(key, mcp);
+        mcp_upstream::Settings { tokens, ..upstream_settings(key, mcp, &self.limits) }
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
@@ -302,6 +311,7 @@ pub(crate) fn upstream_settings(key: &Key, mcp: &McpEntry, limits: &Limits) -> m
         line_bytes_max: limits.line_bytes,
         result_bytes_max: limits.result_bytes,
         egress_private: mcp.private_allowed,
+        tokens: None,
         idle_stop_ms: idle,
     }
 }

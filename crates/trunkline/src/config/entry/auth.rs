@@ -2,7 +2,9 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use connector::oauth::Registered;
 use model::Secret;
+use store::ConnectionRow;
 
 use crate::config::fields::{Fields, Reading};
 use crate::config::said::Said;
@@ -20,11 +22,23 @@ pub(crate) enum Auth {
         /// Its value.
         value: Secret,
     },
-    /// By somebody's leave, through OAuth 2; what is still missing for it.
-    Delegated {
-        /// Names of absent credentials.
-        missing: Vec<&'static str>,
-    },
+    /// With a token of OAuth 2.
+    Delegated(Delegation),
+}
+
+/// What is said about OAuth 2 beforehand; the rest is asked of the server.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Delegation {
+    /// A client that somebody made at the authorization server.
+    pub(crate) client_id: Option<String>,
+    /// Its secret.
+    pub(crate) client_secret: Option<Secret>,
+    /// Leave to ask for beside what the server says, with spaces between.
+    pub(crate) scopes: String,
+    /// The connection in the store that the tokens are kept with; `None` in the file.
+    pub(crate) row: Option<Box<ConnectionRow>>,
+    /// The client that the hub is there.
+    pub(crate) registered: Option<Registered>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -65,6 +79,8 @@ pub(super) fn read(entry: &mut Fields<'_>, reading: &mut Reading<'_>) -> Option<
             auth
         }
         None if scheme == Some(Scheme::None) => Some(Auth::None),
+        // A server that registers clients by itself needs nothing beforehand.
+        None if scheme == Some(Scheme::OAuth) => Some(Auth::Delegated(Delegation::default())),
         None => {
             if scheme.is_some() {
                 reading.error(at, &fields.key("credentials"), "missing", None);
@@ -115,7 +131,7 @@ fn scheme_of(
                 STANDARD.encode(format!("{}:{}", name?.expose(), password?.expose()))
             ))
         }
-        Scheme::OAuth => Auth::Delegated { missing: oauth(credentials, reading) },
+        Scheme::OAuth => Auth::Delegated(oauth(credentials, reading)),
     };
     if let Auth::Header { value, .. } = &auth
         && http::HeaderValue::from_str(value.expose()).is_err()
@@ -127,19 +143,17 @@ fn scheme_of(
     Some(auth)
 }
 
-/// What OAuth needs beside the client itself; `client_id` and `client_secret` may come from registering.
-fn oauth(credentials: &mut Fields<'_>, reading: &mut Reading<'_>) -> Vec<&'static str> {
-    let mut missing = Vec::new();
-    for name in ["client_id", "token_url", "authorize_url"] {
-        if credentials.text(name, reading).is_none() && name != "authorize_url" {
-            missing.push(name);
-        }
+/// Reads what is said about OAuth.
+fn oauth(credentials: &mut Fields<'_>, reading: &mut Reading<'_>) -> Delegation {
+    let client_id = credentials.text("client_id", reading).map(Said::into_value);
+    let client_secret = credentials.secret("client_secret", reading);
+    let scopes = credentials.texts("scopes", reading).unwrap_or_default();
+    // The server names these itself; files of other connections have them.
+    for name in ["token_url", "authorize_url"] {
+        credentials.text(name, reading);
     }
-    if credentials.secret("client_secret", reading).is_none() {
-        missing.push("client_secret");
-    }
-    let _ = credentials.texts("scopes", reading);
-    missing
+    let scopes: Vec<&str> = scopes.iter().map(Said::value).collect();
+    Delegation { client_id, client_secret, scopes: scopes.join(" "), ..Delegation::default() }
 }
 
 fn needed(

@@ -1,7 +1,7 @@
 //! Entries whose connector comes with a later version: read and checked all the same, shown as
 //! `configuring` with an honest reason, never callable.
 
-use super::auth::{self, Auth};
+use super::auth;
 use super::{Shape, Type};
 use crate::config::fields::{Fields, Reading};
 use crate::config::tree::Mark;
@@ -30,9 +30,7 @@ pub(super) fn read(at: Mark, kind: Type, mut fields: Fields<'_>, reading: &mut R
         }
         _ => {}
     }
-    if let Some(Auth::Delegated { missing: absent }) = auth::read(&mut fields, reading) {
-        missing.extend(absent.into_iter().map(|name| format!("auth.credentials.{name}")));
-    }
+    auth::read(&mut fields, reading);
     fields.number("timeout", 0.001, 86_400.0, reading);
     fields.count("retry_count", 0, 10, reading);
     super::mcp::egress(&mut fields, reading);

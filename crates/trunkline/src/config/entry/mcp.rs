@@ -8,9 +8,8 @@ use model::{Era, Secret};
 use outbound::egress::{Reach, reach_of};
 
 use super::Shape;
-use super::auth::{self, Auth, header_name};
+use super::auth::{self, Auth, Delegation, header_name};
 use super::child::{self, ChildLimits};
-use super::later::Later;
 use super::secret::looks_secret;
 use super::usage::{self, Usage};
 use crate::config::fields::{Fields, Reading};
@@ -28,6 +27,8 @@ pub(crate) struct McpEntry {
     pub(crate) era: Option<Era>,
     /// How many sessions a legacy server sees.
     pub(crate) sessions: Sessions,
+    /// The token of OAuth 2 that it signs in with, where it does.
+    pub(crate) delegation: Option<Delegation>,
     /// How it may be used.
     pub(crate) usage: Usage,
     /// May reach private and loopback addresses.
@@ -106,27 +107,21 @@ pub(super) fn read(at: Mark, mut fields: Fields<'_>, reading: &mut Reading<'_>) 
     let usage = usage::read(&mut fields, 0, reading);
     let (transport, is_private) = transport(at, &mut fields, reading)?;
     fields.finish(reading);
+    let mut delegation = None;
     match auth? {
         Auth::None => {}
         Auth::Header { name, value } => {
             headers.retain(|(known, _)| *known != name);
             headers.push((name, value));
         }
-        Auth::Delegated { missing } => {
-            let mut reason = "signing in with OAuth comes with a later version; until then use \
-                              `auth: { type: bearer, credentials: { token: \"${TOKEN}\" } }`"
-                .to_owned();
-            if !missing.is_empty() {
-                reason.push_str(&format!("; OAuth will also need auth.credentials.{}", missing.join(", ")));
-            }
-            return Some(Shape::Later(Later { reason }));
-        }
+        Auth::Delegated(said) => delegation = Some(said),
     }
     Some(Shape::Mcp(Box::new(McpEntry {
         transport,
         headers,
         era: era.flatten(),
         sessions: sessions.unwrap_or_default(),
+        delegation,
         usage,
         private_allowed: private_said.unwrap_or(is_private),
     })))

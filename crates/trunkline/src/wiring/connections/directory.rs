@@ -154,10 +154,13 @@ impl api::Directory for Connections {
         trial.await.unwrap_or_else(|_| Err(Fault::new(Code::BUG, "the test of the connection broke off")))
     }
 
-    async fn keeper(&self, row: &ConnectionRow) -> Result<api::Leave, Fault> {
+    async fn leave(&self, row: &ConnectionRow, public_url: &str, is_fresh: bool) -> Result<api::Leave, Fault> {
         let secrets = self.stored.credentials().open(row).await?;
         let entry = whole_entry_of(row, &secrets, self.stored.manifests());
-        self.leave_of(&row.key, &entry)
+        match &entry.shape {
+            Shape::Mcp(mcp) => self.mcp_leave_of(row, mcp, public_url, is_fresh).await,
+            _ => self.leave_of(&row.key, &entry),
+        }
     }
 
     async fn settle(&self) {
@@ -241,7 +244,7 @@ fn entry_of(row: &ConnectionRow, secrets: &BTreeMap<String, Secret>, manifests: 
         let kind = if row.auth_method == AuthMethod::Oauth { "oauth2" } else { row.auth_method.as_str() };
         members.insert("auth".to_owned(), serde_json::json!({ "type": kind }));
     }
-    entry::of_stored(row.key.clone(), &config, secrets, row.egress_private)
+    entry::of_row(row, &config, secrets)
 }
 
 /// How many tools it offers, if that is as many as its manifest says that it does.
