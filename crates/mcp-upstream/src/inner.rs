@@ -17,7 +17,7 @@ use wire::object::quoted;
 use crate::channel::within;
 use crate::classes::Classes;
 use crate::handshake::{Live, Way};
-use crate::inventory::{self, ParamHeaders, own_request};
+use crate::inventory::{self, ParamHeaders, Unread, own_request};
 use crate::remember;
 use crate::settings::{Parts, Settings};
 use crate::signals::{Nudge, Signals};
@@ -211,7 +211,7 @@ impl Inner {
 
     /// Reads the lists again and tells who wants to know. `is_replaced`: tell even if nothing differs.
     /// Gives back what could not be read.
-    pub(crate) async fn read_lists(&self, live: &Live, is_replaced: bool) -> Vec<String> {
+    pub(crate) async fn read_lists(&self, live: &Live, is_replaced: bool) -> Vec<Unread> {
         let _one = self.reading.lock().await;
         let old = self.inventory.load_full();
         let said: Vec<connector::ListKind> = self.signals.take_said().collect();

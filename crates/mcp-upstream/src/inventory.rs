@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use connector::{Inventory, ListKind, Offered, Tool};
-use model::Era;
+use model::{Code, Era, Fault};
 use wire::object::{items, quoted};
 use wire::param_header::{ParamHeader, annotations};
 use wire::{Object, RpcCode};
@@ -34,8 +34,25 @@ pub(crate) struct Read {
     pub(crate) inventory: Inventory,
     /// `None` where the tools could not be read.
     pub(crate) param_headers: Option<ParamHeaders>,
-    /// What could not be read, in words.
-    pub(crate) problems: Vec<String>,
+    /// What could not be read.
+    pub(crate) problems: Vec<Unread>,
+}
+
+/// A list that could not be read.
+pub(crate) struct Unread {
+    /// Which, and why, in words.
+    pub(crate) said: String,
+    /// The credentials are refused: nothing else will work either.
+    pub(crate) refused: Option<Fault>,
+}
+
+impl Unread {
+    fn of(method: &str, trouble: Trouble) -> Self {
+        let said = format!("{method}: {trouble}");
+        let fault = Fault::from(trouble);
+        let is_refused = matches!(fault.code, Code::LEAVE_NEEDED | Code::UPSTREAM_REFUSED);
+        Self { said, refused: is_refused.then_some(fault) }
+    }
 }
 
 /// Reads the lists. Those that fail keep their last good content, and the inventory is then stale.
@@ -62,7 +79,7 @@ pub(crate) async fn read(live: &Live, previous: &Inventory, timeout_ms: u64) -> 
             Err(trouble) => {
                 inventory.tools.clone_from(&previous.tools);
                 inventory.ttl_ms = previous.ttl_ms;
-                problems.push(format!("tools/list: {trouble}"));
+                problems.push(Unread::of("tools/list", trouble));
             }
         }
     }
@@ -87,7 +104,7 @@ pub(crate) async fn read(live: &Live, previous: &Inventory, timeout_ms: u64) -> 
                 if method == "resources/templates/list" && code == RpcCode::METHOD_NOT_FOUND.0 => {}
             Err(trouble) => {
                 slot.clone_from(old);
-                problems.push(format!("{method}: {trouble}"));
+                problems.push(Unread::of(method, trouble));
             }
         }
     }

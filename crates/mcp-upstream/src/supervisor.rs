@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 use wire::Object;
 
+use crate::inventory::Unread;
 use crate::classes::IDLE_MS;
 use crate::handshake::{Live, Road, Way, connect};
 use crate::inner::{Inner, Phase};
@@ -224,15 +225,17 @@ async fn serve(
     let problems = inner.read_lists(live, std::mem::take(&mut is_replaced)).await;
     settle(inner, &problems);
     inner.resubscribe(live).await;
+    let refused = problems.iter().find_map(|one| one.refused.clone());
+    let done = || refused.clone().map_or(Ok(()), Err);
     for reply in replies.drain(..) {
-        let _ = reply.send(Ok(()));
+        let _ = reply.send(done());
     }
 
     let mut reread_at: Option<Instant> = None;
     while let Ok(nudge) = nudges.try_recv() {
         match nudge {
             // What was asked for while the server was being greeted has been done.
-            Nudge::Refresh(reply) => drop(reply.send(Ok(()))),
+            Nudge::Refresh(reply) => drop(reply.send(done())),
             Nudge::ListChanged | Nudge::SessionReplaced => {
                 reread_at.get_or_insert(Instant::now() + DEBOUNCE);
             }
@@ -354,10 +357,14 @@ fn adopt(inner: &Inner, live: &Arc<Live>) {
 }
 
 /// Shows what could not be read.
-fn settle(inner: &Inner, problems: &[String]) {
+fn settle(inner: &Inner, problems: &[Unread]) {
+    let refused = problems.iter().find_map(|one| one.refused.as_ref());
     inner.publish(|state: &mut State| {
         state.condition = if problems.is_empty() { Condition::Started } else { Condition::Degraded };
-        state.reason = (!problems.is_empty()).then(|| problems.join("; "));
+        let said: Vec<&str> = problems.iter().map(|one| one.said.as_str()).collect();
+        state.reason = (!said.is_empty()).then(|| said.join("; "));
+        state.code = refused.map(|fault| fault.code);
+        state.status = if refused.is_some() { ConnectionStatus::Error } else { ConnectionStatus::Connected };
     });
 }
 

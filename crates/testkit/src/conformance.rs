@@ -13,6 +13,7 @@ use crate::program::command;
 
 pub mod baseline;
 pub mod driver;
+mod leave;
 pub mod report;
 pub mod shim;
 pub mod upstream;

@@ -45,6 +45,7 @@ pub struct Found {
     takes_client_documents: bool,
     tells_issuer: bool,
     auth_methods: Vec<String>,
+    is_for_machines: bool,
 }
 
 /// A client at an authorization server, as it is kept.
@@ -186,6 +187,8 @@ pub async fn discover(url: &str, challenge: &Challenge, route: &Route) -> Result
             Fault::new(Code::BAD_ANSWER, format!("the authorization server {} names no {name}", shown(&issuer)))
         })
     };
+    let grants = list(&server, "grant_types_supported");
+    let has_grant = |name: &str| grants.iter().any(|grant| grant == name);
     let yes = |name: &str| server.get(name).and_then(Value::as_bool).unwrap_or(false);
     let wanted = challenge.scope.clone().or_else(|| {
         resource.as_ref().map(|metadata| list(metadata, "scopes_supported").join(" ")).filter(|all| !all.is_empty())
@@ -198,7 +201,7 @@ pub async fn discover(url: &str, challenge: &Challenge, route: &Route) -> Result
         resource: named,
         authorization_endpoint: endpoint("authorization_endpoint").or_else(|fault| {
             // A server for machines has none.
-            if list(&server, "grant_types_supported").iter().any(|grant| grant == "client_credentials") {
+            if has_grant("client_credentials") {
                 Ok(String::new())
             } else {
                 Err(fault)
@@ -211,11 +214,18 @@ pub async fn discover(url: &str, challenge: &Challenge, route: &Route) -> Result
         takes_client_documents: yes("client_id_metadata_document_supported"),
         tells_issuer: yes("authorization_response_iss_parameter_supported"),
         auth_methods: list(&server, "token_endpoint_auth_methods_supported"),
+        is_for_machines: has_grant("client_credentials") && !has_grant("authorization_code"),
         issuer,
     })
 }
 
 impl Found {
+    /// Nobody can give leave there: clients sign in as themselves.
+    #[must_use]
+    pub fn is_for_machines(&self) -> bool {
+        self.is_for_machines
+    }
+
     /// Makes this hub a client there: one that was made before, one that is its own document, or one that is
     /// registered now.
     ///

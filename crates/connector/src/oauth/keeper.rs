@@ -104,6 +104,12 @@ impl Keeper {
         matches!(self.own, Own::Leave)
     }
 
+    /// Leave that was found to be wanting since the last time that it was given.
+    #[must_use]
+    pub fn wanted(&self) -> Option<String> {
+        self.held()?.set.wanted.clone()
+    }
+
     fn held(&self) -> Option<Arc<Held>> {
         self.held.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -359,6 +365,9 @@ impl Tokens for Keeper {
 
     async fn wants(&self, scope: &str) {
         let _turn = self.turn.lock().await;
+        if let Some(held) = self.held() {
+            self.hold(TokenSet { wanted: Some(scope.to_owned()), ..held.set.clone() });
+        }
         let noted = match self.stored().await {
             Ok(Some(set)) if set.wanted.as_deref() != Some(scope) => {
                 self.save(&TokenSet { wanted: Some(scope.to_owned()), ..set }).await

@@ -12,15 +12,19 @@ use connector::{
 };
 use mcp_upstream::{EraChoice, McpUpstream, Parts, Sessions, Settings, Transport};
 use model::{
-    Access, CallKind, Caller, ConnectionStatus, Entropy, Era, Id, Owner, SeededEntropy, SystemClock,
+    Access, CallKind, Caller, Code, ConnectionStatus, Entropy, Era, Fault, Id, Owner, SeededEntropy, SystemClock,
 };
 use serde_json::{Map, Value, json};
+
+use super::leave::{self, Leave};
 
 /// The argument under which the program is the room's guard.
 pub const GUARD: &str = "guard";
 /// How long greeting the server, and each call, may take.
 const PATIENCE_MS: u64 = 30_000;
 const BYTES_MAX: usize = 4 << 20;
+/// How often leave is given.
+const LEAVES: usize = 3;
 /// How often a call may come back with further questions.
 const ROUNDS: usize = 10;
 
@@ -53,14 +57,52 @@ pub async fn drive(url: &str, context: &Value, say: &mut dyn FnMut(String)) -> a
         guard: Arc::new(process::Guard::start("/proc/self/exe".as_ref(), GUARD)?),
         facts: None,
     };
-    let upstream = McpUpstream::start(settings, parts);
-    let inventory = greeted(&upstream).await?;
-    say(format!("greeted: {:?}", upstream.state().protocol_version));
-    let user = User { upstream: Arc::clone(&upstream), entropy };
-    let used = user.use_all(&inventory, context, say).await;
-    upstream.close().await;
-    used
+    // As an operator would: connect; where leave is wanting, give it, and connect again.
+    let mut leave = None;
+    for n in 0..=LEAVES {
+        let tokens = leave.as_ref().map(|leave: &Leave| mcp_upstream::Leave(leave.keeper.clone()));
+        let settings = Settings { tokens, ..settings.clone() };
+        let upstream = McpUpstream::start(settings, parts.clone());
+        let used = match greeted(&upstream).await {
+            Err(why) => Err(why),
+            Ok(inventory) => {
+                say(format!("greeted: {:?}", upstream.state().protocol_version));
+                let user = User { upstream: Arc::clone(&upstream), entropy: Arc::clone(&entropy) };
+                user.use_all(&inventory, context, say).await
+            }
+        };
+        upstream.close().await;
+        match used {
+            Err(why) if n < LEAVES && is_leave_wanting(&why) => {
+                say(format!("leave is wanting: {why:#}"));
+                leave = Some(leave::leave(url, context, leave.as_ref()).await?);
+            }
+            used => return used,
+        }
+    }
+    Ok(())
 }
+
+/// Whether a failure is one that somebody's leave mends.
+fn is_leave_wanting(why: &anyhow::Error) -> bool {
+    let codes = [Code::UPSTREAM_REFUSED, Code::LEAVE_NEEDED];
+    why.chain().any(|cause| {
+        let fault = cause.downcast_ref::<Faulty>();
+        fault.is_some_and(|Faulty(fault)| codes.contains(&fault.code))
+    })
+}
+
+/// A fault among other errors.
+#[derive(Debug)]
+struct Faulty(Fault);
+
+impl std::fmt::Display for Faulty {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+impl std::error::Error for Faulty {}
 
 /// Waits until the server has been greeted and its lists have been read.
 async fn greeted(upstream: &McpUpstream) -> anyhow::Result<Arc<Inventory>> {
@@ -68,9 +110,15 @@ async fn greeted(upstream: &McpUpstream) -> anyhow::Result<Arc<Inventory>> {
     let greeting = async {
         loop {
             let (state, inventory) = (upstream.state(), upstream.inventory());
+            if let Some(code @ (Code::LEAVE_NEEDED | Code::UPSTREAM_REFUSED)) = state.code {
+                return Err(Faulty(Fault::new(code, state.reason.unwrap_or_default())).into());
+            }
             match state.status {
                 ConnectionStatus::Connected if inventory.generation > 0 => return Ok(inventory),
-                ConnectionStatus::Error => bail!("{}", state.reason.unwrap_or_default()),
+                ConnectionStatus::Error => {
+                    let code = state.code.unwrap_or(Code::BUG);
+                    return Err(Faulty(Fault::new(code, state.reason.unwrap_or_default())).into());
+                }
                 _ => changes.changed().await?,
             }
         }
@@ -138,7 +186,7 @@ impl User {
                 is_replayable: false,
             };
             let outcome = self.upstream.call(&self.ctx(), request).await;
-            let outcome = outcome.with_context(|| format!("{method} {target}"))?;
+            let outcome = outcome.map_err(Faulty).with_context(|| format!("{method} {target}"))?;
             let Outcome::InputRequired { result } = outcome else {
                 return Ok(format!("{method} {target}: {}", String::from_utf8_lossy(outcome.bytes())));
             };

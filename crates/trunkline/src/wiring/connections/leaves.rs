@@ -87,7 +87,7 @@ impl Connections {
         identity: &Identity,
     ) -> Result<Registered, Fault> {
         let route = route_of(mcp);
-        let challenge = mcp_upstream::challenge_of(url, &route).await?;
+        let challenge = mcp_upstream::challenge_of(url, &route).await?.unwrap_or_default();
         let found = discover(url, &challenge, &route).await?;
         let before = delegation.registered.as_ref();
         let registered = match before.filter(|before| before.is_good_for(&found, identity)) {
@@ -175,7 +175,7 @@ impl Machine {
     async fn keeper(&self) -> Result<&Keeper, Fault> {
         self.keeper
             .get_or_try_init(|| async {
-                let challenge = mcp_upstream::challenge_of(&self.url, &self.route).await?;
+                let challenge = mcp_upstream::challenge_of(&self.url, &self.route).await?.unwrap_or_default();
                 let found = discover(&self.url, &challenge, &self.route).await?;
                 let client = found.register(&self.identity, &self.route).await?;
                 let provider = client.provider(self.key.as_str(), self.route.clone());
