@@ -61,8 +61,12 @@ async fn scene(ttl_s: u32, by_leave: bool) -> Scene {
 impl Scene {
     /// The page before the provider's: where it leads, and the cookie that it sets.
     async fn start_page(&self) -> (String, String) {
-        let (status, said) =
-            ask(&self.hub, Method::POST, "/api/v1/connections/acme/authorize", &json!({})).await;
+        self.start_page_of("acme").await
+    }
+
+    async fn start_page_of(&self, key: &str) -> (String, String) {
+        let path = format!("/api/v1/connections/{key}/authorize");
+        let (status, said) = ask(&self.hub, Method::POST, &path, &json!({})).await;
         assert_eq!(status, 200, "{said}");
         let page = get(said["url"].as_str().unwrap(), "").await;
         assert_eq!(page.status, 200);
@@ -209,4 +213,35 @@ async fn a_client_signs_in_as_itself() {
     let (status, said) =
         ask(&scene.hub, Method::POST, "/api/v1/connections/acme/authorize", &json!({})).await;
     assert_eq!(status, 422, "{said}");
+}
+
+#[tokio::test]
+async fn an_mcp_server_tells_how_it_is_signed_in_to_and_the_hub_registers_there() {
+    let scene = scene(3600, true).await;
+    let (hub, url) = (&scene.hub, format!("{}/mcp", scene.provider_url));
+    let body = json!({
+        "integration": "mcp-server", "name": "Guarded", "auth_method": "oauth", "egress_private": true,
+        "connection_config": { "protocol": "http", "url": url },
+    });
+    let (status, made) = ask(hub, Method::POST, "/api/v1/connections", &body).await;
+    assert_eq!(status, 201, "{made}");
+    let (_, refused) = ask(hub, Method::POST, "/api/v1/connections/guarded/connect", &Value::Null).await;
+    assert_eq!(refused["problem"]["code"], "TL-1409", "{refused}");
+
+    let (link, cookie) = scene.start_page_of("guarded").await;
+    // Asked for this server, at the client that was registered for it.
+    assert!(link.contains("resource=") && link.contains("code_challenge_method=S256"), "{link}");
+    assert!(link.contains("scope=mcp") && !link.contains("client_id=hub&"), "{link}");
+    let back = scene.through_the_provider(&link).await;
+    let reply = get(&back, &cookie).await;
+    let status = reply.status;
+    assert_eq!(status, 303, "{}", reply.text().await.unwrap());
+    let tools = hub.wait_for_tools("/mcp/c/guarded").await.unwrap();
+    assert_eq!(tools, ["who"]);
+    let (status, said) = ask(hub, Method::POST, "/call/guarded/who", &json!({})).await;
+    assert_eq!((status, &said["result"]), (200, &json!("ada by who")), "{said}");
+    // Asking for leave once more does not register once more.
+    let (again, _) = scene.start_page_of("guarded").await;
+    let client = |link: &str| link.split("client_id=").nth(1).unwrap().split('&').next().unwrap().to_owned();
+    assert_eq!(client(&again), client(&link));
 }

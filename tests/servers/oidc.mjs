@@ -2,7 +2,8 @@
 // played by the server itself: whoever comes to sign in is `ada`, who gives leave for everything.
 //
 // usage: oidc.mjs PORT REDIRECT_URI [ACCESS_TTL_SECONDS]
-// Refresh tokens are good for one use. /api/me answers who the token is of; /stats counts what was asked.
+// Refresh tokens are good for one use. /api/me answers who the token is of; /mcp is an MCP server that takes tokens
+// made for it only, of clients that register themselves; /stats counts what was asked.
 import { createRequire } from 'node:module'
 import { pathToFileURL } from 'node:url'
 
@@ -24,8 +25,14 @@ const provider = new Provider(issuer, {
     redirect_uris: [redirectUri],
     token_endpoint_auth_method: 'client_secret_post',
   }],
-  scopes: ['openid', 'offline_access', 'api'],
-  features: { clientCredentials: { enabled: true }, deviceFlow: { enabled: true }, devInteractions: { enabled: false }, revocation: { enabled: true } },
+  scopes: ['openid', 'offline_access', 'api', 'mcp'],
+  features: { clientCredentials: { enabled: true }, deviceFlow: { enabled: true }, devInteractions: { enabled: false }, revocation: { enabled: true }, registration: { enabled: true },
+    resourceIndicators: {
+      enabled: true,
+      defaultResource: () => undefined,
+      useGrantedResource: () => true,
+      getResourceServerInfo: (ctx, resource) => ({ scope: 'mcp', audience: resource, accessTokenFormat: 'opaque', accessTokenTTL: Number(ttl) }),
+    } },
   pkce: { required: () => true },
   rotateRefreshToken: true,
   issueRefreshToken: async (ctx, client) => client.grantTypeAllowed('refresh_token'),
@@ -45,6 +52,7 @@ provider.use(async (ctx, next) => {
     } else {
       const grant = grantId ? await provider.Grant.find(grantId) : new provider.Grant({ accountId: session.accountId, clientId: params.client_id })
       grant.addOIDCScope(params.scope ?? 'openid')
+      if (params.resource) grant.addResourceScope(params.resource, 'mcp')
       result = { consent: { grantId: await grant.save() } }
     }
     ctx.respond = false
@@ -59,6 +67,37 @@ provider.use(async (ctx, next) => {
       return
     }
     ctx.body = { who: token.accountId ?? token.clientId }
+    return
+  }
+  if (ctx.path === '/.well-known/oauth-protected-resource/mcp') {
+    ctx.body = { resource: `${issuer}/mcp`, authorization_servers: [issuer], scopes_supported: ['mcp'] }
+    return
+  }
+  if (ctx.path === '/mcp') {
+    const value = (ctx.get('authorization') || '').replace(/^Bearer /, '')
+    const token = value && await provider.AccessToken.find(value)
+    if (!token || !token.isValid || token.aud !== `${issuer}/mcp`) {
+      ctx.status = 401
+      ctx.set('www-authenticate', `Bearer resource_metadata="${issuer}/.well-known/oauth-protected-resource/mcp"`)
+      return
+    }
+    if (ctx.method !== 'POST') {
+      ctx.status = 405
+      return
+    }
+    let text = ''
+    for await (const chunk of ctx.req) text += chunk
+    const { id, method, params } = JSON.parse(text)
+    const results = {
+      initialize: () => ({ protocolVersion: '2025-11-25', capabilities: { tools: {} }, serverInfo: { name: 'guarded', version: '1' } }),
+      'tools/list': () => ({ tools: [{ name: 'who', inputSchema: { type: 'object' } }] }),
+      'tools/call': () => ({ content: [{ type: 'text', text: `${token.accountId} by ${params.name}` }] }),
+    }
+    if (id === undefined) {
+      ctx.status = 202
+    } else {
+      ctx.body = results[method] ? { jsonrpc: '2.0', id, result: results[method]() } : { jsonrpc: '2.0', id, error: { code: -32601, message: 'no such method' } }
+    }
     return
   }
   if (ctx.path === '/stats') {
