@@ -40,7 +40,11 @@ pub(crate) fn modern(meta: &Meta<'_>, body: &Bytes, version: &Arc<str>) -> Peer 
 /// request was read into.
 pub(crate) fn kept(peer: &Peer) -> Peer {
     let own = |raw: &Bytes| Bytes::copy_from_slice(raw);
-    Peer { client_info: peer.client_info.as_ref().map(own), capabilities: own(&peer.capabilities), ..peer.clone() }
+    Peer {
+        client_info: peer.client_info.as_ref().map(own),
+        capabilities: own(&peer.capabilities),
+        ..peer.clone()
+    }
 }
 
 /// A part of `body` as shared bytes: no copy when it is one, a copy when it is not.

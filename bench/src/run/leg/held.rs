@@ -14,8 +14,8 @@ use crate::target::Target;
 const MEASURED: usize = 5_000;
 /// Files a hub needs beside its connections.
 const SPARE_FILES: u64 = 1_000;
-/// How long the hub is left alone before its memory is read.
-const SETTLE_MS: u64 = 1_500;
+/// How long the hub is left alone before its memory is read: longer than it takes a connection for idle.
+const SETTLE_MS: u64 = 4_000;
 
 /// A kind of idle connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
