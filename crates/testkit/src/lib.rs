@@ -9,6 +9,7 @@ pub mod http;
 pub mod hub;
 pub mod lines;
 pub mod program;
+pub mod raw;
 pub mod soak;
 pub mod tools;
 pub mod trouble;

@@ -25,6 +25,8 @@ use frames::{CLOSE, Frames, PING, PONG, Said, TEXT, Trouble};
 
 /// How often a silent client is asked for a sign of life.
 const ALIVE: Duration = Duration::from_secs(30);
+/// How long saying goodbye may take.
+const GOODBYE: Duration = Duration::from_secs(1);
 /// How many bytes of waiting frames go into one write.
 const WRITE_MAX: usize = 64 * 1024;
 
@@ -61,11 +63,17 @@ pub(crate) fn handle(
         // The library's socket has a large buffer from the start, so only its stream is taken.
         let Ok(stream) = upgrade.await.map(fastwebsockets::WebSocket::into_inner) else { return };
         let (reader, mut writer) = tokio::io::split(stream);
-        let frames = Frames::new(reader, line_bytes_max, BytesMut::new());
-        if let Some(farewell) = converse(&conversation, frames, &mut writer, open_calls_max).await {
+        let mut frames = Frames::new(reader, line_bytes_max, BytesMut::new());
+        if let Some(farewell) = converse(&conversation, &mut frames, &mut writer, open_calls_max).await {
             let mut out = Vec::new();
             frames::push_frame(&mut out, CLOSE, &farewell);
-            let _ = write(&mut writer, &out).await;
+            let _ = tokio::time::timeout(GOODBYE, async {
+                write(&mut writer, &out).await?;
+                writer.shutdown().await?;
+                // A socket that is closed with something unread takes the last words back.
+                frames.drain().await
+            })
+            .await;
         }
     });
     let mut response = response.map(|_| DoorBody::empty());
@@ -76,7 +84,7 @@ pub(crate) fn handle(
 /// Talks until it is over. What comes back is what to say in the last frame; `None` when nobody would hear it.
 async fn converse<R, W>(
     conversation: &Arc<Conversation>,
-    mut frames: Frames<R>,
+    frames: &mut Frames<R>,
     writer: &mut W,
     open_calls_max: usize,
 ) -> Option<Vec<u8>>

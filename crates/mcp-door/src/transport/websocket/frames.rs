@@ -94,6 +94,17 @@ impl<R: AsyncRead + Unpin> Frames<R> {
         }
     }
 
+    /// Reads on without listening, until the client ends.
+    pub(super) async fn drain(&mut self) -> std::io::Result<()> {
+        loop {
+            self.buffer.clear();
+            self.buffer.reserve(READ_START);
+            if self.reader.read_buf(&mut self.buffer).await? == 0 {
+                return Ok(());
+            }
+        }
+    }
+
     /// What is there already in whole.
     fn buffered(&mut self) -> Result<Option<Said>, Trouble> {
         while let Some(opening) = self.opening()? {

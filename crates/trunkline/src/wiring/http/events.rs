@@ -23,8 +23,8 @@ use super::head::PARK_AFTER;
 use super::wire::{Signs, Wire, lock};
 
 /// An event stream, and whether its connection ends with it.
-pub(super) struct Loan {
-    body: DoorBody,
+pub(super) struct Loan<B = DoorBody> {
+    body: B,
     is_last: bool,
 }
 
@@ -118,9 +118,10 @@ impl Body for Outgoing {
 
 /// Goes on with a stream whose head has been sent, chunk by chunk, until it ends or its client does. True when the
 /// connection may be used again.
-pub(super) async fn go_on<S>(wire: &mut Wire<S>, loan: Loan) -> io::Result<bool>
+pub(super) async fn go_on<S, B>(wire: &mut Wire<S>, loan: Loan<B>) -> io::Result<bool>
 where
     S: AsyncRead + AsyncWrite + Unpin,
+    B: Body<Data = Bytes, Error = Infallible> + Unpin,
 {
     let Loan { mut body, is_last } = loan;
     loop {
@@ -153,5 +154,106 @@ where
                 return Ok(!is_last);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use ::http::{HeaderMap, header};
+    use bytes::Bytes;
+    use http_body::{Body, Frame};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::mpsc;
+
+    use super::{Loan, go_on, says_close};
+    use crate::wiring::http::wire::Wire;
+
+    /// What a test says, as a body.
+    struct Said(mpsc::UnboundedReceiver<&'static [u8]>);
+
+    impl Body for Said {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            self.0.poll_recv(cx).map(|said| said.map(|said| Ok(Frame::data(Bytes::from_static(said)))))
+        }
+    }
+
+    fn stream() -> (mpsc::UnboundedSender<&'static [u8]>, Said) {
+        let (say, said) = mpsc::unbounded_channel();
+        (say, Said(said))
+    }
+
+    #[tokio::test]
+    async fn a_stream_goes_on_in_chunks_and_its_connection_after_it() {
+        for is_last in [false, true] {
+            let (mut client, server) = tokio::io::duplex(1024);
+            let (say, body) = stream();
+            for said in [&b"data: one\n\n"[..], b"", b"data: two and more\n\n"] {
+                say.send(said).unwrap();
+            }
+            drop(say);
+            let mut wire = Wire::new(server);
+            assert_eq!(go_on(&mut wire, Loan { body, is_last }).await.unwrap(), !is_last);
+            drop(wire);
+            let mut heard = String::new();
+            client.read_to_string(&mut heard).await.unwrap();
+            assert_eq!(heard, "b\r\ndata: one\n\n\r\n14\r\ndata: two and more\n\n\r\n0\r\n\r\n");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_that_goes_ends_its_stream_and_what_works_for_it() {
+        let (client, server) = tokio::io::duplex(1024);
+        let (say, body) = stream();
+        let streaming = tokio::spawn(async move {
+            let mut wire = Wire::new(server);
+            go_on(&mut wire, Loan { body, is_last: false }).await
+        });
+        tokio::task::yield_now().await;
+        assert!(!say.is_closed());
+        drop(client);
+        assert!(!streaming.await.unwrap().unwrap(), "there is nobody to go on with");
+        assert!(say.is_closed(), "nobody works for it any more");
+    }
+
+    #[tokio::test]
+    async fn what_a_client_says_meanwhile_waits_for_its_turn() {
+        let (mut client, server) = tokio::io::duplex(1024);
+        let (say, body) = stream();
+        let streaming = tokio::spawn(async move {
+            let mut wire = Wire::new(server);
+            let goes_on = go_on(&mut wire, Loan { body, is_last: false }).await.unwrap();
+            let mut rest = vec![0; 37];
+            wire.read_exact(&mut rest).await.unwrap();
+            (goes_on, rest)
+        });
+        let next = b"GET /the/next/request/after HTTP/1.1\r\n";
+        client.write_all(&next[..20]).await.unwrap();
+        tokio::task::yield_now().await;
+        client.write_all(&next[20..]).await.unwrap();
+        say.send(b"data: x\n\n").unwrap();
+        drop(say);
+        let (goes_on, rest) = streaming.await.unwrap();
+        assert!(goes_on);
+        assert_eq!(rest, &next[..37], "not a byte of it is lost");
+    }
+
+    #[test]
+    fn the_word_close_is_found_among_others() {
+        let mut headers = HeaderMap::new();
+        assert!(!says_close(&headers));
+        headers.insert(header::CONNECTION, "keep-alive, upgrade".parse().unwrap());
+        assert!(!says_close(&headers));
+        headers.append(header::CONNECTION, "te, Close".parse().unwrap());
+        assert!(says_close(&headers));
     }
 }

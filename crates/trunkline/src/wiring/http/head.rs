@@ -86,6 +86,7 @@ impl Future for HeadWait {
 
 impl Drop for HeadWait {
     fn drop(&mut self) {
+        self.signs.unset_idle();
         *lock(&self.signs.timer) = self.timer.take();
     }
 }

@@ -52,7 +52,12 @@ impl Signs {
             return None;
         }
         self.is_idle.store(false, Ordering::Relaxed);
-        lock(&self.idle_until).take().filter(|_| self.is_clear())
+        lock(&self.idle_until).take().filter(|_| self.is_clear() && !self.has_heard.load(Ordering::Relaxed))
+    }
+
+    /// A request has begun after all.
+    pub(super) fn unset_idle(&self) {
+        self.is_idle.store(false, Ordering::Relaxed);
     }
 
     /// The event stream that can go on without the library: whole chunks of it have been sent, and no part of one.
