@@ -4,6 +4,7 @@
 mod connection;
 mod events;
 mod head;
+mod memory;
 mod wire;
 
 use std::net::{IpAddr, SocketAddr};
@@ -20,7 +21,7 @@ use hyper::body::Incoming;
 use mcp_door::{Door, DoorBody};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tower::ServiceExt;
 
 use self::connection::{Answers, Serving};
@@ -156,14 +157,16 @@ async fn work(socket: std::net::TcpListener, lines: Listeners, served: Served) {
     };
     let mut phase = served.phase.clone();
     let own = Places::default();
+    let let_go = Arc::default();
     lines.serve(&served, &own);
+    tokio::spawn(memory::give_back(Arc::clone(&let_go)));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = reached(&mut phase, Phase::Draining) => break,
         };
         match accepted {
-            Ok((stream, peer)) => accept(stream, peer, &served, &own),
+            Ok((stream, peer)) => accept(stream, peer, &served, &own, &let_go),
             Err(error) => {
                 tracing::warn!(%error, "a connection was not accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -180,7 +183,7 @@ async fn work(socket: std::net::TcpListener, lines: Listeners, served: Served) {
     }
 }
 
-fn accept(mut stream: TcpStream, peer: SocketAddr, served: &Served, own: &Places) {
+fn accept(mut stream: TcpStream, peer: SocketAddr, served: &Served, own: &Places, let_go: &Arc<Notify>) {
     let Some(place) = served.places.take(served.limits.connections) else {
         tokio::spawn(async move {
             let full = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
@@ -196,6 +199,7 @@ fn accept(mut stream: TcpStream, peer: SocketAddr, served: &Served, own: &Places
         peer: peer.ip(),
         header_bytes: served.limits.header_bytes,
         phase: served.phase.clone(),
+        let_go: Arc::clone(let_go),
     };
     let acceptor = served.certificates.as_ref().map(|certificates| certificates.acceptor());
     tokio::spawn(async move {

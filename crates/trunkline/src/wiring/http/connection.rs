@@ -28,7 +28,7 @@ use super::head::{HEAD_TIMEOUT, HeadTimer};
 use super::wire::{Signs, Wire, lock};
 use super::{Phase, reached};
 use mcp_door::DoorBody;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// How HTTP/2 begins (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -54,6 +54,8 @@ pub(super) struct Serving<A> {
     pub(super) header_bytes: usize,
     /// Where the hub is in its life.
     pub(super) phase: watch::Receiver<Phase>,
+    /// Told when the library has let go of a connection.
+    pub(super) let_go: Arc<Notify>,
 }
 
 /// What a turn of the library leaves behind.
@@ -201,6 +203,7 @@ where
         Turn::Streaming(loan) => unused(connection).map(|wire| Left::Streaming(wire, loan)),
     };
     *lock(&signs.timer) = None;
+    serving.let_go.notify_one();
     left.unwrap_or(Left::Nothing)
 }
 

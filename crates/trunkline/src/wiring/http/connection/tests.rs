@@ -56,7 +56,8 @@ impl Scene {
         let answers = Arc::clone(&echo);
         let hub = tokio::spawn(async move {
             let peer = std::net::Ipv4Addr::LOCALHOST.into();
-            serve(server, &Serving { answers, peer, header_bytes: 16 * 1024, phase: receiver }).await;
+            let let_go = Arc::default();
+            serve(server, &Serving { answers, peer, header_bytes: 16 * 1024, phase: receiver, let_go }).await;
         });
         Self { client, echo, phase, hub }
     }
@@ -252,4 +253,40 @@ async fn a_request_that_closes_its_connection_still_does() {
     scene.client.read_to_string(&mut rest).await.unwrap();
     assert!(rest.contains("[/last ]") && rest.contains("connection: close"), "{rest}");
     scene.hub.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_of_http2_is_told_by_its_first_bytes_and_may_be_silent() {
+    let scene = Scene::new();
+    let executor = hyper_util::rt::TokioExecutor::new();
+    let io = hyper_util::rt::TokioIo::new(scene.client);
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(executor, io).await.unwrap();
+    let client = tokio::spawn(connection);
+    for path in ["/one", "/two"] {
+        let request = Request::builder().uri(format!("http://hub{path}")).body(Body::empty()).unwrap();
+        let answer = sender.send_request(request).await.unwrap();
+        assert_eq!(answer.version(), ::http::Version::HTTP_2);
+        let said = answer.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(said, format!("[{path} ]"));
+        sleep(HEAD_TIMEOUT * 3).await;
+    }
+    scene.phase.send_replace(Phase::Draining);
+    timeout(Duration::from_secs(5), scene.hub).await.expect("it is told to go").unwrap();
+    client.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_that_only_begin_like_http2_are_read_as_what_they_are() {
+    let mut scene = Scene::new();
+    for part in ["P", "OST /posted HTTP/1.1\r\nhost: hub\r\ncontent-length: 2\r\n\r\nok"] {
+        scene.say(part).await;
+        sleep(Duration::from_secs(1)).await;
+    }
+    scene.hear("[/posted ok]").await;
+    let mut scene = Scene::new();
+    scene.say("PRI * HTTP/2.0\r\n\r\nno such thing").await;
+    let mut rest = String::new();
+    scene.client.read_to_string(&mut rest).await.unwrap();
+    assert!(!rest.contains(" 200 "), "{rest}");
+    assert_eq!(scene.asked(), 0);
 }
