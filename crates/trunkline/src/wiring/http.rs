@@ -13,18 +13,17 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use ::http::{Request, Response};
+use ::http::Request;
 use axum::Router;
-use axum::body::Body;
 use http_body_util::Either;
 use hyper::body::Incoming;
-use mcp_door::{Door, DoorBody};
+use mcp_door::Door;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tower::ServiceExt;
 
-use self::connection::{Answers, Serving};
+use self::connection::{Answering, Answers, Serving};
 use super::clients::Clients;
 use super::lines::Listeners;
 use super::tls::Certificates;
@@ -226,17 +225,19 @@ async fn serve_tls(
 }
 
 impl Answers for Faces {
-    async fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> Response<Either<DoorBody, Body>> {
-        let client = self.clients.address(peer, request.headers());
-        let path = request.uri().path();
-        let answered = if path == "/mcp" || path.starts_with("/mcp/") {
-            self.door.handle(request).await.map(Either::Left)
-        } else {
-            let Ok(answered) = self.router.clone().oneshot(request).await;
-            answered.map(Either::Right)
-        };
-        self.clients.refused(client, answered.status());
-        answered
+    fn answer(self: Arc<Self>, request: Request<Incoming>, peer: IpAddr) -> Answering {
+        Box::pin(async move {
+            let client = self.clients.address(peer, request.headers());
+            let path = request.uri().path();
+            let answered = if path == "/mcp" || path.starts_with("/mcp/") {
+                self.door.handle(request).await.map(Either::Left)
+            } else {
+                let Ok(answered) = self.router.clone().oneshot(request).await;
+                answered.map(Either::Right)
+            };
+            self.clients.refused(client, answered.status());
+            answered
+        })
     }
 }
 

@@ -25,7 +25,7 @@ use tokio::time::Instant;
 
 use super::events::{self, Loan, Outgoing};
 use super::head::{HEAD_TIMEOUT, HeadTimer};
-use super::wire::{Signs, Wire, lock};
+use super::wire::{Wire, lock};
 use super::{Phase, reached};
 use mcp_door::DoorBody;
 use tokio::sync::{Notify, watch};
@@ -35,14 +35,14 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How long saying goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(1);
 
+/// An answer on its way. In a box, and each in one only: a connection keeps room for the future of a request for as
+/// long as it lives, and futures around futures are moved about at every request.
+pub(super) type Answering = Pin<Box<dyn Future<Output = Response<Either<DoorBody, Body>>> + Send>>;
+
 /// What answers requests.
 pub(super) trait Answers: Send + Sync + 'static {
     /// The answer to one request from that address.
-    fn answer(
-        &self,
-        request: Request<Incoming>,
-        peer: IpAddr,
-    ) -> impl Future<Output = Response<Either<DoorBody, Body>>> + Send;
+    fn answer(self: Arc<Self>, request: Request<Incoming>, peer: IpAddr) -> Answering;
 }
 
 /// What one connection is served with.
@@ -157,11 +157,20 @@ where
     let signs = Arc::clone(&wire.signs);
     *lock(&signs.head_deadline) = Some(until);
     let (answers, peer, lender) = (Arc::clone(&serving.answers), serving.peer, Arc::clone(&signs));
-    // In a box, because the connection keeps room for the future of a request for as long as it lives: ten
-    // thousand streams should not each hold what only a call needs.
-    let service = service_fn(move |request| {
-        let (answers, lender) = (Arc::clone(&answers), Arc::clone(&lender));
-        Box::pin(async move { answer_http1(request, peer, &*answers, lender).await })
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (is_lendable, is_last) = (is_lendable(&request), events::says_close(request.headers()));
+        let (lender, answering) = (Arc::clone(&lender), Arc::clone(&answers).answer(request, peer));
+        async move {
+            let (head, body) = answering.await.into_parts();
+            let body = match body {
+                Either::Left(body) if is_lendable && body.is_events() => {
+                    Either::Left(Outgoing::lend(body, is_last, lender))
+                }
+                Either::Left(body) => Either::Left(Outgoing::Own(body)),
+                Either::Right(body) => Either::Right(body),
+            };
+            Ok::<_, Infallible>(Response::from_parts(head, body))
+        }
     });
     let mut connection = http1::Builder::new()
         .timer(HeadTimer(Arc::clone(&signs)))
@@ -235,27 +244,12 @@ where
     goes_on
 }
 
-async fn answer_http1<A: Answers>(
-    request: Request<Incoming>,
-    peer: IpAddr,
-    answers: &A,
-    signs: Arc<Signs>,
-) -> Result<Response<Either<Outgoing, Body>>, Infallible> {
-    // A stream can be taken back from the library only where its request has been read to the end, or the rest would
-    // be taken for the next one: it had no body, or it was posted, and then the door has read the body whole. HTTP/1.0
-    // knows no chunks.
+/// A stream can be taken back from the library only where its request has been read to the end, or the rest would be
+/// taken for the next one: it had no body, or it was posted, and then the door has read the body whole. HTTP/1.0 knows
+/// no chunks.
+fn is_lendable(request: &Request<Incoming>) -> bool {
     let is_whole = request.body().is_end_stream() || request.method() == Method::POST;
-    let is_lendable = is_whole && request.version() == Version::HTTP_11;
-    let is_last = events::says_close(request.headers());
-    let (head, body) = answers.answer(request, peer).await.into_parts();
-    let body = match body {
-        Either::Left(body) if is_lendable && body.is_events() => {
-            Either::Left(Outgoing::lend(body, is_last, signs))
-        }
-        Either::Left(body) => Either::Left(Outgoing::Own(body)),
-        Either::Right(body) => Either::Right(body),
-    };
-    Ok(Response::from_parts(head, body))
+    is_whole && request.version() == Version::HTTP_11
 }
 
 /// Serves HTTP/2 until the connection ends.
@@ -271,8 +265,8 @@ where
         .max_header_list_size(u32::try_from(serving.header_bytes).unwrap_or(u32::MAX));
     let (answers, peer) = (Arc::clone(&serving.answers), serving.peer);
     let service = service_fn(move |request| {
-        let answers = Arc::clone(&answers);
-        Box::pin(async move { Ok::<_, Infallible>(answers.answer(request, peer).await) })
+        let answering = Arc::clone(&answers).answer(request, peer);
+        async move { Ok::<_, Infallible>(answering.await) }
     });
     let connection = builder.serve_connection(TokioIo::new(wire), service);
     let mut connection = std::pin::pin!(connection);

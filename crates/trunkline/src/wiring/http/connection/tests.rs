@@ -8,7 +8,6 @@ use ::http::{Request, Response};
 use axum::body::Body;
 use http_body_util::{BodyExt, Either};
 use hyper::body::Incoming;
-use mcp_door::DoorBody;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -16,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::super::Phase;
 use super::super::head::{HEAD_TIMEOUT, PARK_AFTER};
-use super::{Answers, Serving, serve};
+use super::{Answering, Answers, Serving, serve};
 
 /// Says which path was asked for, and what was sent.
 #[derive(Default)]
@@ -25,19 +24,17 @@ struct Echo {
 }
 
 impl Answers for Echo {
-    async fn answer(
-        &self,
-        request: Request<Incoming>,
-        _peer: std::net::IpAddr,
-    ) -> Response<Either<DoorBody, Body>> {
+    fn answer(self: Arc<Self>, request: Request<Incoming>, _peer: std::net::IpAddr) -> Answering {
         self.asked.fetch_add(1, Ordering::Relaxed);
-        let path = request.uri().path().to_owned();
-        if path == "/slow" {
-            sleep(PARK_AFTER * 5).await;
-        }
-        let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-        let text = format!("[{path} {}]", String::from_utf8_lossy(&body));
-        Response::new(Either::Right(Body::from(text)))
+        Box::pin(async move {
+            let path = request.uri().path().to_owned();
+            if path == "/slow" {
+                sleep(PARK_AFTER * 5).await;
+            }
+            let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+            let text = format!("[{path} {}]", String::from_utf8_lossy(&body));
+            Response::new(Either::Right(Body::from(text)))
+        })
     }
 }
 
