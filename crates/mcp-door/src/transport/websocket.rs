@@ -3,7 +3,7 @@
 //! A custom transport by the convention that client SDKs follow (RFC 6455, no extensions). The request was
 //! checked for origin and key before it gets here. One connection is one session; its end cancels all.
 
-mod frames;
+pub(crate) mod frames;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -290,4 +290,4 @@ pub(super) fn push_opening(out: &mut Vec<u8>, opcode: u8, length: usize) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

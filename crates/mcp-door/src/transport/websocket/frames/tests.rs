@@ -1,6 +1,10 @@
 //! Scenes of framing: honest clients in every way of cutting, and hostile ones.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt;
 use tokio::io::AsyncWriteExt;
 
 use super::{BINARY, CLOSE, CONTINUATION, Frames, PING, PONG, READ_CHUNK, READ_START, Said, TEXT, Trouble};
@@ -18,6 +22,47 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     out.extend_from_slice(&mask);
     out.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, key)| byte ^ key));
     out
+}
+
+/// Bytes that come one by one.
+struct Drops<'a>(&'a [u8]);
+
+impl tokio::io::AsyncRead for Drops<'_> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        buf: &mut tokio::io::ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        if let Some((first, rest)) = self.0.split_first() {
+            buf.put_slice(&[*first]);
+            self.0 = rest;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Whatever comes is heard the same way in one piece and byte by byte, never beyond the limit, and to an end.
+pub(crate) fn check(raw: &[u8]) {
+    const SMALL: usize = 200;
+    fn all<R: tokio::io::AsyncRead + Unpin>(reader: R) -> (Vec<Said>, Trouble) {
+        let mut frames = Frames::new(reader, SMALL, BytesMut::new());
+        let mut said = Vec::new();
+        loop {
+            match frames.next().now_or_never().expect("all of it is there") {
+                Ok(one) => said.push(one),
+                Err(trouble) => return (said, trouble),
+            }
+        }
+    }
+    let (said, trouble) = all(raw);
+    for one in &said {
+        match one {
+            Said::Text(text) => assert!(text.len() <= SMALL && std::str::from_utf8(text).is_ok()),
+            Said::Ping(payload) => assert!(payload.len() <= 125),
+            Said::Pong | Said::Close(_) => {}
+        }
+    }
+    assert_eq!(all(Drops(raw)), (said, trouble));
 }
 
 /// All that is said by these bytes, and how it ended.
