@@ -271,7 +271,7 @@ impl Conversation {
     }
 
     fn initialize(self: &Arc<Self>, id: Bytes, params: Bytes) -> Option<Task> {
-        let peer = match legacy_peer(&params, &params) {
+        let peer = match legacy_peer(&params) {
             Ok(peer) => peer,
             Err(why) => {
                 self.say(wire::message::error(Some(&id), RpcCode::INVALID_PARAMS, &why, None));
@@ -320,8 +320,8 @@ impl Drop for Forget<'_> {
     }
 }
 
-/// The peer behind `initialize`: its raw params, within the bytes that own them.
-pub(crate) fn legacy_peer(params: &[u8], body: &Bytes) -> Result<Peer, String> {
+/// The peer behind `initialize`. It has bytes of its own, because the session outlives the message.
+pub(crate) fn legacy_peer(params: &[u8]) -> Result<Peer, String> {
     let object = Object::scan(params).map_err(|error| format!("`params`: {error}"))?;
     let requested = object.get_str("protocolVersion").ok_or("`params.protocolVersion` must be a string")?;
     let is_object = |raw: &&[u8]| raw.first() == Some(&b'{');
@@ -329,8 +329,8 @@ pub(crate) fn legacy_peer(params: &[u8], body: &Bytes) -> Result<Peer, String> {
     Ok(Peer {
         era: Some(Era::Legacy),
         protocol_version: version::negotiate_legacy(&requested).into(),
-        client_info: object.get("clientInfo").filter(is_object).map(|raw| peer::slice_of(body, raw)),
-        capabilities: peer::slice_of(body, capabilities),
+        client_info: object.get("clientInfo").filter(is_object).map(Bytes::copy_from_slice),
+        capabilities: Bytes::copy_from_slice(capabilities),
         abilities: peer::abilities(capabilities),
         log_level: None,
     })

@@ -134,3 +134,9 @@ target!(
         assert!(!(abilities.elicit_form || abilities.elicit_url) || all["elicitation"].is_object());
     }
 );
+
+target!(
+    /// WebSocket frames of a client: see the check itself.
+    frames,
+    |input: &[u8]| crate::transport::websocket::frames::tests::check(input)
+);

@@ -89,7 +89,8 @@ impl Door {
             kinds: kinds.iter().map(|(_, kind)| *kind).collect(),
             tasks,
         };
-        let guard = self.events.watch(who, outbox, wants);
+        let kept = Who { peer: Arc::new(crate::peer::kept(&who.peer)), ..who.clone() };
+        let guard = self.events.watch(&kept, outbox, wants);
         let mut granted = Vec::new();
         for uri in uris {
             if self.watch_uri(who, &guard, &uri).await.is_ok() {

@@ -36,6 +36,17 @@ pub(crate) fn modern(meta: &Meta<'_>, body: &Bytes, version: &Arc<str>) -> Peer 
     }
 }
 
+/// The same peer with bytes of its own, for what outlives the request: a slice would keep the whole buffer that the
+/// request was read into.
+pub(crate) fn kept(peer: &Peer) -> Peer {
+    let own = |raw: &Bytes| Bytes::copy_from_slice(raw);
+    Peer {
+        client_info: peer.client_info.as_ref().map(own),
+        capabilities: own(&peer.capabilities),
+        ..peer.clone()
+    }
+}
+
 /// A part of `body` as shared bytes: no copy when it is one, a copy when it is not.
 pub(crate) fn slice_of(body: &Bytes, part: &[u8]) -> Bytes {
     let (start, from) = (body.as_ptr() as usize, part.as_ptr() as usize);
@@ -58,7 +69,8 @@ pub(crate) fn is_loud_enough(level: &str, wanted: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{abilities, is_loud_enough};
+    use super::{abilities, is_loud_enough, kept, slice_of};
+    use bytes::Bytes;
 
     #[test]
     fn capabilities_become_abilities() {
@@ -67,6 +79,18 @@ mod tests {
         let url = abilities(br#"{"elicitation":{"url":{}}}"#);
         assert!(!url.elicit_form && url.elicit_url && !url.sampling);
         assert_eq!(abilities(b"[]"), call::Abilities::default());
+    }
+
+    #[test]
+    fn a_peer_that_is_kept_does_not_keep_its_request() {
+        let body = Bytes::from(b"a long request with {\"roots\":{}} in it".to_vec());
+        let mut peer = call::Peer::plain();
+        peer.capabilities = slice_of(&body, &body[20..32]);
+        peer.client_info = Some(slice_of(&body, &body[..6]));
+        let own = kept(&peer);
+        assert_eq!((&own.capabilities, &own.client_info), (&peer.capabilities, &peer.client_info));
+        drop(peer);
+        assert!(body.is_unique(), "nothing holds a part of it");
     }
 
     #[test]

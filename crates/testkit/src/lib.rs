@@ -10,6 +10,7 @@ pub mod hub;
 pub mod lines;
 pub mod nginx;
 pub mod program;
+pub mod raw;
 pub mod soak;
 pub mod tools;
 pub mod trouble;

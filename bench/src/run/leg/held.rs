@@ -14,8 +14,9 @@ use crate::target::Target;
 const MEASURED: usize = 5_000;
 /// Files a hub needs beside its connections.
 const SPARE_FILES: u64 = 1_000;
-/// How long the hub is left alone before its memory is read.
-const SETTLE_MS: u64 = 1_500;
+/// How long the hub is left alone before its memory is read: until it takes its connections for idle (2 s), and gives
+/// back what they needed before (twice 3 s).
+const SETTLE_MS: u64 = 10_000;
 
 /// A kind of idle connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -37,6 +37,12 @@ impl DoorBody {
     pub(crate) fn events(stream: EventStream) -> Self {
         Self(Kind::Events(Box::new(stream)))
     }
+
+    /// Whether this is a stream of events, which may be open and silent for hours.
+    #[must_use]
+    pub const fn is_events(&self) -> bool {
+        matches!(self.0, Kind::Events(_))
+    }
 }
 
 impl Body for DoorBody {

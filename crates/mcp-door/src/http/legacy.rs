@@ -30,7 +30,7 @@ impl Visit {
         if let Envelope::Request { id, method, params } = &message
             && method == "initialize"
         {
-            return self.initialize(id, params.unwrap_or(b"{}"), body).await;
+            return self.initialize(id, params.unwrap_or(b"{}")).await;
         }
         let (who, session) = match self.session() {
             Ok(found) => found,
@@ -80,8 +80,8 @@ impl Visit {
         })
     }
 
-    async fn initialize(self, id: &[u8], params: &[u8], body: &Bytes) -> Response<DoorBody> {
-        let peer = match legacy_peer(params, body) {
+    async fn initialize(self, id: &[u8], params: &[u8]) -> Response<DoorBody> {
+        let peer = match legacy_peer(params) {
             Ok(peer) => peer,
             Err(why) => return rpc_refusal(Some(id), RpcCode::INVALID_PARAMS, &why),
         };

@@ -3,30 +3,32 @@
 //! A custom transport by the convention that client SDKs follow (RFC 6455, no extensions). The request was
 //! checked for origin and key before it gets here. One connection is one session; its end cancels all.
 
+pub(crate) mod frames;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use fastwebsockets::{FragmentCollectorRead, Frame, OpCode, Payload, WebSocketError, WebSocketWrite};
+use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use http::header::SEC_WEBSOCKET_PROTOCOL;
 use http::{HeaderValue, Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
 use model::{Caller, Code, Fault, Secret};
-use tokio::io::{AsyncWrite, ReadHalf, WriteHalf};
-use tokio::sync::mpsc;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use crate::Door;
 use crate::conversation::Conversation;
 use crate::endpoint::Endpoint;
 use crate::guard::presented;
 use crate::http::{DoorBody, refusal};
+use frames::{CLOSE, Frames, PING, PONG, Said, TEXT, Trouble};
 
 /// How often a silent client is asked for a sign of life.
-const PING: Duration = Duration::from_secs(30);
-
-type Stream = TokioIo<hyper::upgrade::Upgraded>;
+const ALIVE: Duration = Duration::from_secs(30);
+/// How long saying goodbye may take.
+const GOODBYE: Duration = Duration::from_secs(1);
+/// How many bytes of waiting frames go into one write.
+const WRITE_MAX: usize = 64 * 1024;
 
 pub(crate) fn handle(
     door: &Arc<Door>,
@@ -58,11 +60,20 @@ pub(crate) fn handle(
     let conversation = Conversation::new(door, caller, key, endpoint);
     let (line_bytes_max, open_calls_max) = (door.settings().line_bytes_max, door.settings().open_calls_max);
     tokio::spawn(async move {
-        if let Ok(mut socket) = upgrade.await {
-            socket.set_max_message_size(line_bytes_max);
-            socket.set_auto_close(false);
-            socket.set_auto_pong(false);
-            converse(&conversation, socket, open_calls_max).await;
+        // The library's socket has a large buffer from the start, so only its stream is taken.
+        let Ok(stream) = upgrade.await.map(fastwebsockets::WebSocket::into_inner) else { return };
+        let (reader, mut writer) = tokio::io::split(stream);
+        let mut frames = Frames::new(reader, line_bytes_max, BytesMut::new());
+        if let Some(farewell) = converse(&conversation, &mut frames, &mut writer, open_calls_max).await {
+            let mut out = Vec::new();
+            frames::push_frame(&mut out, CLOSE, &farewell);
+            let _ = tokio::time::timeout(GOODBYE, async {
+                write(&mut writer, &out).await?;
+                writer.shutdown().await?;
+                // A socket that is closed with something unread takes the last words back.
+                frames.drain().await
+            })
+            .await;
         }
     });
     let mut response = response.map(|_| DoorBody::empty());
@@ -70,123 +81,109 @@ pub(crate) fn handle(
     response
 }
 
-/// What the reading half has to tell.
-enum Read {
-    Message(Bytes),
-    Ping(Vec<u8>),
-    Pong,
-    Binary,
-}
-
-async fn converse(
+/// Talks until it is over. What comes back is what to say in the last frame; `None` when nobody would hear it.
+async fn converse<R, W>(
     conversation: &Arc<Conversation>,
-    socket: fastwebsockets::WebSocket<Stream>,
+    frames: &mut Frames<R>,
+    writer: &mut W,
     open_calls_max: usize,
-) {
-    let (reader, mut writer) = socket.split(tokio::io::split);
-    let mut reader = FragmentCollectorRead::new(reader);
+) -> Option<Vec<u8>>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
     let mut tasks = FuturesUnordered::new();
-    // Reading a frame is not cancel-safe: it happens in a future of its own that is never dropped midway.
-    let (sender, mut frames) = mpsc::channel::<Read>(1);
-    let mut reading = std::pin::pin!(read_all(&mut reader, sender));
-    let mut ping = tokio::time::interval_at(tokio::time::Instant::now() + PING, PING);
+    let mut ping = tokio::time::interval_at(tokio::time::Instant::now() + ALIVE, ALIVE);
     let mut is_silent = false;
+    let mut pong = None;
     loop {
-        while let Some(frame) = conversation.outbox.try_next() {
-            if send(&mut writer, OpCode::Text, &frame).await.is_err() {
-                return;
-            }
+        // What is ready goes out in one write, and what was asked back goes before it.
+        let payload: Option<Bytes> = pong.take();
+        let first = conversation.outbox.try_next();
+        if payload.is_some() || first.is_some() {
+            send(conversation, writer, payload.as_deref(), first).await.ok()?;
+            continue;
         }
-        tokio::select! {
+        let said = tokio::select! {
             biased;
-            Some(()) = tasks.next(), if !tasks.is_empty() => {}
-            frame = frames.recv(), if tasks.len() < open_calls_max => match frame {
-                Some(Read::Message(message)) => {
-                    is_silent = false;
-                    if let Some(task) = conversation.take(&message) {
-                        tasks.push(task);
-                    }
-                }
-                Some(Read::Ping(payload)) => {
-                    if send(&mut writer, OpCode::Pong, &payload).await.is_err() {
-                        return;
-                    }
-                }
-                Some(Read::Pong) => is_silent = false,
-                Some(Read::Binary) => {
-                    let _ = close(&mut writer, 1003, b"text frames only").await;
-                    return;
-                }
-                None => return,
-            },
-            problem = &mut reading => {
-                let (code, text): (u16, &[u8]) = match problem {
-                    Some(WebSocketError::FrameTooLarge) => (1009, b"message too large"),
-                    Some(WebSocketError::InvalidUTF8) => (1007, b"invalid UTF-8"),
-                    Some(_) => (1002, b"protocol error"),
-                    None => (1000, b""),
-                };
-                let _ = close(&mut writer, code, text).await;
-                return;
+            Some(()) = tasks.next(), if !tasks.is_empty() => continue,
+            said = frames.next(), if tasks.len() < open_calls_max => said,
+            frame = conversation.outbox.next() => {
+                let Some(frame) = frame else { return Some(last(1001, "going away")) };
+                send(conversation, writer, None, Some(frame)).await.ok()?;
+                continue;
             }
-            frame = conversation.outbox.next() => match frame {
-                Some(frame) => {
-                    if send(&mut writer, OpCode::Text, &frame).await.is_err() {
-                        return;
-                    }
-                }
-                None => {
-                    let _ = close(&mut writer, 1001, b"going away").await;
-                    return;
-                }
-            },
             _ = ping.tick() => {
-                if is_silent || send(&mut writer, OpCode::Ping, b"").await.is_err() {
-                    return;
+                if is_silent {
+                    return None;
                 }
+                let mut out = Vec::new();
+                frames::push_frame(&mut out, PING, b"");
+                write(writer, &out).await.ok()?;
                 is_silent = true;
+                continue;
             }
+        };
+        is_silent = false;
+        match said {
+            Ok(Said::Text(message)) => tasks.extend(conversation.take(&message)),
+            Ok(Said::Ping(payload)) => pong = Some(payload),
+            Ok(Said::Pong) => {}
+            Ok(Said::Close(code)) => return Some(code.map_or_else(Vec::new, |code| last(code, ""))),
+            Err(trouble) => return farewell(trouble),
         }
     }
 }
 
-/// Reads frame after frame until the client closes (`None`) or breaks the protocol.
-async fn read_all(
-    reader: &mut FragmentCollectorRead<ReadHalf<Stream>>,
-    sender: mpsc::Sender<Read>,
-) -> Option<WebSocketError> {
-    loop {
-        let mut no_obligations = |_: Frame<'_>| std::future::ready(Ok::<(), WebSocketError>(()));
-        let frame = match reader.read_frame(&mut no_obligations).await {
-            Ok(frame) => frame,
-            Err(WebSocketError::UnexpectedEOF | WebSocketError::ConnectionClosed) => return None,
-            Err(error) => return Some(error),
-        };
-        let read = match frame.opcode {
-            OpCode::Text => Read::Message(Bytes::copy_from_slice(&frame.payload)),
-            OpCode::Ping => Read::Ping(frame.payload.to_vec()),
-            OpCode::Pong => Read::Pong,
-            OpCode::Close => return None,
-            OpCode::Binary | OpCode::Continuation => Read::Binary,
-        };
-        if sender.send(read).await.is_err() {
-            return None;
-        }
+/// What is said to a client that cannot be understood any more.
+fn farewell(trouble: Trouble) -> Option<Vec<u8>> {
+    match trouble {
+        Trouble::Gone => None,
+        Trouble::Protocol => Some(last(1002, "protocol error")),
+        Trouble::NotText => Some(last(1007, "invalid UTF-8")),
+        Trouble::Binary => Some(last(1003, "text frames only")),
+        Trouble::TooLarge => Some(last(1009, "message too large")),
     }
 }
 
+/// The payload of a close frame.
+fn last(code: u16, reason: &str) -> Vec<u8> {
+    [&code.to_be_bytes(), reason.as_bytes()].concat()
+}
+
+/// Sends a pong, a frame, and what else waits, as much of it as fits one write.
 async fn send<W: AsyncWrite + Unpin>(
-    writer: &mut WebSocketWrite<W>,
-    opcode: OpCode,
-    payload: &[u8],
-) -> Result<(), WebSocketError> {
-    writer.write_frame(Frame::new(true, opcode, None, Payload::Borrowed(payload))).await
+    conversation: &Conversation,
+    writer: &mut W,
+    pong: Option<&[u8]>,
+    first: Option<Bytes>,
+) -> std::io::Result<()> {
+    // Made anew each time: an idle client holds nothing for writing.
+    let mut out = Vec::new();
+    if let Some(payload) = pong {
+        frames::push_frame(&mut out, PONG, payload);
+    }
+    let mut next = first;
+    while let Some(frame) = next {
+        if frame.len() > WRITE_MAX {
+            // Too large to be copied: its opening goes with what is waiting, itself alone.
+            frames::push_opening(&mut out, TEXT, frame.len());
+            writer.write_all(&out).await?;
+            writer.write_all(&frame).await?;
+            out.clear();
+        } else {
+            frames::push_frame(&mut out, TEXT, &frame);
+        }
+        if out.len() >= WRITE_MAX {
+            break;
+        }
+        next = conversation.outbox.try_next();
+    }
+    write(writer, &out).await
 }
 
-async fn close(
-    writer: &mut WebSocketWrite<WriteHalf<Stream>>,
-    code: u16,
-    reason: &[u8],
-) -> Result<(), WebSocketError> {
-    writer.write_frame(Frame::close(code, reason)).await
+async fn write<W: AsyncWrite + Unpin>(writer: &mut W, out: &[u8]) -> std::io::Result<()> {
+    writer.write_all(out).await?;
+    // Over TLS, what was written may still wait for its record to be sent.
+    writer.flush().await
 }

@@ -1,35 +1,35 @@
 //! The HTTP listeners: one thread, one runtime and one socket per core. A request stays on the core that
 //! accepted it. The byte-stream doors' listeners live on the same threads. `/mcp` goes to the MCP door, everything else to the API.
 
-use std::convert::Infallible;
+mod connection;
+mod events;
+mod head;
+mod memory;
+mod wire;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use ::http::{Request, Response};
+use ::http::Request;
 use axum::Router;
-use axum::body::Body;
 use http_body_util::Either;
 use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use mcp_door::{Door, DoorBody};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use mcp_door::Door;
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tower::ServiceExt;
 
+use self::connection::{Answering, Answers, Serving};
 use super::clients::Clients;
 use super::lines::Listeners;
 use super::tls::Certificates;
 use crate::config::hub::Limits;
 use crate::say::Quit;
 
-/// How long the head of a request may take.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long to wait when the system has no descriptor left for a connection.
@@ -156,14 +156,16 @@ async fn work(socket: std::net::TcpListener, lines: Listeners, served: Served) {
     };
     let mut phase = served.phase.clone();
     let own = Places::default();
+    let let_go = Arc::default();
     lines.serve(&served, &own);
+    tokio::spawn(memory::give_back(Arc::clone(&let_go)));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = reached(&mut phase, Phase::Draining) => break,
         };
         match accepted {
-            Ok((stream, peer)) => accept(stream, peer, &served, &own),
+            Ok((stream, peer)) => accept(stream, peer, &served, &own, &let_go),
             Err(error) => {
                 tracing::warn!(%error, "a connection was not accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -180,7 +182,7 @@ async fn work(socket: std::net::TcpListener, lines: Listeners, served: Served) {
     }
 }
 
-fn accept(mut stream: TcpStream, peer: SocketAddr, served: &Served, own: &Places) {
+fn accept(mut stream: TcpStream, peer: SocketAddr, served: &Served, own: &Places, let_go: &Arc<Notify>) {
     let Some(place) = served.places.take(served.limits.connections) else {
         tokio::spawn(async move {
             let full = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
@@ -191,13 +193,20 @@ fn accept(mut stream: TcpStream, peer: SocketAddr, served: &Served, own: &Places
     let mine = own.take(usize::MAX);
     // Answers are small and complete: waiting to fill a packet only adds latency.
     let _ = stream.set_nodelay(true);
-    let served = served.clone();
+    let serving = Serving {
+        answers: Arc::clone(&served.faces),
+        peer: peer.ip(),
+        header_bytes: served.limits.header_bytes,
+        phase: served.phase.clone(),
+        let_go: Arc::clone(let_go),
+    };
+    let acceptor = served.certificates.as_ref().map(|certificates| certificates.acceptor());
     tokio::spawn(async move {
         let (_place, _mine) = (place, mine);
-        match served.certificates.as_ref().map(|certificates| certificates.acceptor()) {
-            None => serve(stream, peer, &served).await,
+        match acceptor {
+            None => connection::serve(stream, &serving).await,
             // In a box: without TLS, nobody should hold room for its state.
-            Some(acceptor) => Box::pin(serve_tls(acceptor, stream, peer, &served)).await,
+            Some(acceptor) => Box::pin(serve_tls(acceptor, stream, peer, &serving)).await,
         }
     });
 }
@@ -206,73 +215,30 @@ async fn serve_tls(
     acceptor: tokio_rustls::TlsAcceptor,
     stream: TcpStream,
     peer: SocketAddr,
-    served: &Served,
+    serving: &Serving<Faces>,
 ) {
     match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => serve(stream, peer, served).await,
+        Ok(Ok(stream)) => connection::serve(stream, serving).await,
         Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
         Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
     }
 }
 
-/// Serves one connection until it is over.
-async fn serve(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    peer: SocketAddr,
-    served: &Served,
-) {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        // The smallest buffer that hyper accepts is 8 KiB; the configuration's smallest limit too.
-        .max_buf_size(served.limits.header_bytes.max(8192));
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(Some(HEAD_TIMEOUT))
-        .max_header_list_size(u32::try_from(served.limits.header_bytes).unwrap_or(u32::MAX));
-    let faces = Arc::clone(&served.faces);
-    // In a box, because the connection keeps room for the future of a request for as long as it lives: ten
-    // thousand idle clients should not each hold what only a busy one needs.
-    let service = service_fn(move |request| {
-        let faces = Arc::clone(&faces);
-        Box::pin(async move { answer(request, peer.ip(), &faces).await })
-    });
-    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
-    let (mut draining, mut over) = (served.phase.clone(), served.phase.clone());
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = reached(&mut draining, Phase::Draining) => {
-            // What was asked is answered, and nothing new is taken. Event streams never end by themselves.
-            connection.as_mut().graceful_shutdown();
-            tokio::select! {
-                ended = connection => ended,
-                () = reached(&mut over, Phase::Over) => Ok(()),
-            }
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection ended badly");
+impl Answers for Faces {
+    fn answer(self: Arc<Self>, request: Request<Incoming>, peer: IpAddr) -> Answering {
+        Box::pin(async move {
+            let client = self.clients.address(peer, request.headers());
+            let path = request.uri().path();
+            let answered = if path == "/mcp" || path.starts_with("/mcp/") {
+                self.door.handle(request).await.map(Either::Left)
+            } else {
+                let Ok(answered) = self.router.clone().oneshot(request).await;
+                answered.map(Either::Right)
+            };
+            self.clients.refused(client, answered.status());
+            answered
+        })
     }
-}
-
-async fn answer(
-    request: Request<Incoming>,
-    peer: IpAddr,
-    faces: &Faces,
-) -> Result<Response<Either<DoorBody, Body>>, Infallible> {
-    let client = faces.clients.address(peer, request.headers());
-    let path = request.uri().path();
-    let answered = if path == "/mcp" || path.starts_with("/mcp/") {
-        faces.door.handle(request).await.map(Either::Left)
-    } else {
-        faces.router.clone().oneshot(request).await?.map(Either::Right)
-    };
-    faces.clients.refused(client, answered.status());
-    Ok(answered)
 }
 
 #[cfg(test)]
