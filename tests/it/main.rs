@@ -23,4 +23,5 @@ mod reload;
 mod revoked;
 mod sessions;
 mod tasks;
+mod vendors;
 mod websocket;

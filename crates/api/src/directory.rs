@@ -69,6 +69,8 @@ pub trait Directory: Send + Sync + 'static {
 pub struct Described {
     /// Why connections of it cannot be made by this hub; `None` where they can.
     pub unavailable: Option<String>,
+    /// Members of a configuration that are the hub's, whatever the integration's schema says.
+    pub hub_keys: &'static [&'static str],
     /// The ways to prove oneself, the usual one first.
     pub auth: Vec<AuthWay>,
     /// How many tools it has, where that is known before it is connected.

@@ -92,7 +92,7 @@ pub struct InventoryTest {
 }
 
 /// What a connection with an API may say beside its settings.
-pub(crate) const API_CONNECTION_KEYS: &[&str] =
+pub const API_CONNECTION_KEYS: &[&str] =
     &["endpoint", "grant", "timeout", "retry_count", "concurrency", "tools", "record"];
 
 fn object(config: &Value) -> Result<&Map<String, Value>, Problems> {

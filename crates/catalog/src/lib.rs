@@ -16,7 +16,7 @@ mod schema;
 pub mod template;
 pub mod yaml;
 
-pub use entry::{Credential, Entry, InventoryTest, Preset, Settled};
+pub use entry::{API_CONNECTION_KEYS, Credential, Entry, InventoryTest, Preset, Settled};
 pub use folder::{Shelf, built_in, read_folder};
 pub use icon::{ICON_BYTES_MAX, check_icon};
 pub use near::nearest;

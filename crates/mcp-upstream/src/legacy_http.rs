@@ -318,7 +318,7 @@ impl LegacyHttp {
         if let Some(last_id) = last_id {
             head.push("last-event-id", last_id)?;
         }
-        Ok(self.endpoint.get_events(&head, deadline).await?)
+        self.endpoint.get_events(&head, deadline).await
     }
 }
 

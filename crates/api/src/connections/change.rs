@@ -76,7 +76,7 @@ pub(crate) async fn update(
         Some(Value::Object(members)) => {
             let mut config = row.config.value();
             merge(&mut config, &Value::Object(members));
-            check_config(&integration, &config)?;
+            check_config(&app, &integration, &config)?;
             Some(StoredJson::from_value("connection_config", &config)?)
         }
         Some(_) => return Err(unfit("connection_config: is not an object")),

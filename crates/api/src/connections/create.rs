@@ -12,7 +12,7 @@ use http::header::{ETAG, LOCATION};
 use model::id::ConnectionId;
 use model::{AuthMethod, Caller, Code, ConnectionStatus, Fault, Key};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use store::{
     Command, ConnectionCommand, ConnectionRow, EventType, IntegrationRow, Json as StoredJson, LogCommand,
     LogRow,
@@ -67,7 +67,7 @@ pub(crate) async fn create(
     Sent(new): Sent<NewConnectionBody>,
 ) -> Result<Response, Problem> {
     let integration = usable_integration(&app, &caller, &new.integration).await?;
-    check_config(&integration, &new.connection_config)?;
+    check_config(&app, &integration, &new.connection_config)?;
     check_length("name", &new.name, store::NAME_LEN_MAX)?;
     let key = match &new.key {
         Some(text) => text.parse::<Key>().map_err(|error| unfit(format!("key: {error}")))?,
@@ -135,10 +135,18 @@ async fn usable_integration(app: &App, caller: &Caller, slug: &str) -> Result<In
 }
 
 /// Whether a configuration fits its integration's schema, and holds nothing that must not stand there.
-pub(crate) fn check_config(integration: &IntegrationRow, config: &Value) -> Result<(), Problem> {
-    if !config.is_object() {
+pub(crate) fn check_config(
+    app: &App,
+    integration: &IntegrationRow,
+    config: &Value,
+) -> Result<(), Problem> {
+    let Some(members) = config.as_object() else {
         return Err(unfit("connection_config: is not an object"));
-    }
+    };
+    // What the hub itself understands is checked when the connection is read.
+    let hubs = app.parts.directory.describe(integration).hub_keys;
+    let own = members.iter().filter(|(name, _)| !hubs.contains(&name.as_str()));
+    let own: Value = own.map(|(name, value)| (name.clone(), value.clone())).collect::<Map<_, _>>().into();
     let check = Check::compile(integration.config_schema.as_str().as_bytes());
     if let Some(why) = check.problem() {
         return Err(Problem::new(
@@ -146,7 +154,7 @@ pub(crate) fn check_config(integration: &IntegrationRow, config: &Value) -> Resu
             format!("the schema of `{}`: {why}", integration.slug),
         ));
     }
-    check.apply(config.to_string().as_bytes()).map_err(|why| unfit(format!("connection_config: {why}")))?;
+    check.apply(own.to_string().as_bytes()).map_err(|why| unfit(format!("connection_config: {why}")))?;
     // References reach into the hub's own environment and files: only the operator's file may use them.
     match find_reference(config, "connection_config") {
         None => Ok(()),

@@ -23,7 +23,7 @@ pub(crate) enum Auth {
         value: Secret,
     },
     /// With a token of OAuth 2.
-    Delegated(Delegation),
+    Delegated(Box<Delegation>),
 }
 
 /// What is said about OAuth 2 beforehand; the rest is asked of the server.
@@ -80,7 +80,7 @@ pub(super) fn read(entry: &mut Fields<'_>, reading: &mut Reading<'_>) -> Option<
         }
         None if scheme == Some(Scheme::None) => Some(Auth::None),
         // A server that registers clients by itself needs nothing beforehand.
-        None if scheme == Some(Scheme::OAuth) => Some(Auth::Delegated(Delegation::default())),
+        None if scheme == Some(Scheme::OAuth) => Some(Auth::Delegated(Box::default())),
         None => {
             if scheme.is_some() {
                 reading.error(at, &fields.key("credentials"), "missing", None);
@@ -131,7 +131,7 @@ fn scheme_of(
                 STANDARD.encode(format!("{}:{}", name?.expose(), password?.expose()))
             ))
         }
-        Scheme::OAuth => Auth::Delegated(oauth(credentials, reading)),
+        Scheme::OAuth => Auth::Delegated(Box::new(oauth(credentials, reading))),
     };
     if let Auth::Header { value, .. } = &auth
         && http::HeaderValue::from_str(value.expose()).is_err()

@@ -114,7 +114,7 @@ pub(super) fn read(at: Mark, mut fields: Fields<'_>, reading: &mut Reading<'_>) 
             headers.retain(|(known, _)| *known != name);
             headers.push((name, value));
         }
-        Auth::Delegated(said) => delegation = Some(said),
+        Auth::Delegated(said) => delegation = Some(*said),
     }
     Some(Shape::Mcp(Box::new(McpEntry {
         transport,

@@ -19,6 +19,9 @@ pub(super) enum Wanting {
     Mending(String),
 }
 
+/// The keeper of a connection's tokens, and the ways to them.
+type Kept = (Arc<Keeper>, Vec<Grant>);
+
 impl Connections {
     /// The connector of an entry.
     pub(super) fn api_connector(&self, key: &Key, api: &ApiEntry) -> Result<Arc<HttpApi>, Wanting> {
@@ -74,7 +77,7 @@ impl Connections {
         &self,
         api: &ApiEntry,
         settings: &Settings,
-    ) -> Result<Option<(Arc<Keeper>, Vec<Grant>)>, Wanting> {
+    ) -> Result<Option<Kept>, Wanting> {
         let parts = &self.api_parts;
         let found = connector_http::provider_of(settings, &parts.clock, &parts.entropy);
         let Some((provider, own, grants)) = found.map_err(|fault| Wanting::More(fault.advice()))? else {

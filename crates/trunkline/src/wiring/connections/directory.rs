@@ -55,6 +55,7 @@ impl api::Directory for Connections {
         let is_served = integration.kind == IntegrationKind::Mcp || is_api;
         api::Described {
             unavailable: (!is_served).then(|| "its connector comes with a later version".to_owned()),
+            hub_keys: if is_api { catalog::API_CONNECTION_KEYS } else { &[] },
             auth: manifest.as_ref().map(|entry| ways(entry)).unwrap_or_default(),
             tool_count: manifest.as_ref().and_then(|entry| entry.api.as_ref()).map(|api| api.tools.len()),
             proof: self.stored.manifests().proof(integration.id),
