@@ -25,7 +25,9 @@ fn ports() -> u16 {
     let row = u16::try_from(SERVICES.len()).unwrap();
     loop {
         let first = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        if first < u16::MAX - row && (first..first + row).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok()) {
+        if first < u16::MAX - row
+            && (first..first + row).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok())
+        {
             return first;
         }
     }
@@ -36,7 +38,13 @@ async fn scene() -> Scene {
     for _ in 0..5 {
         let base = ports();
         let mut emulator = command(&tools.node);
-        emulator.arg(tools.npm("emulate/dist/index.js")).args(["start", "-p", &base.to_string(), "-s", &SERVICES.join(",")]);
+        emulator.arg(tools.npm("emulate/dist/index.js")).args([
+            "start",
+            "-p",
+            &base.to_string(),
+            "-s",
+            &SERVICES.join(","),
+        ]);
         let mut emulator = Program::start(emulator).unwrap();
         loop {
             match emulator.line(Duration::from_secs(60)).await {
@@ -64,7 +72,14 @@ impl Scene {
     }
 
     /// Makes a connection with an entry of the catalogue at an emulator, and connects it.
-    async fn connect(&self, slug: &str, method: &str, endpoint: String, config: Value, secrets: &[(&str, &str)]) {
+    async fn connect(
+        &self,
+        slug: &str,
+        method: &str,
+        endpoint: String,
+        config: Value,
+        secrets: &[(&str, &str)],
+    ) {
         let mut config = config;
         config["endpoint"] = endpoint.into();
         let body = json!({
@@ -141,4 +156,30 @@ async fn stripe_customers_are_made_and_listed_page_by_page() {
     let other = json!({ "max_items": 2, "cursor": cursor, "email": "0@example.com" });
     let (status, said) = scene.ask(Method::POST, "/call/stripe/list_customers", &other).await;
     assert_eq!((status, &said["code"]), (404, &json!("TL-1205")), "{said}");
+}
+
+#[tokio::test]
+async fn the_file_connects_apis_too_and_says_what_is_wanting() {
+    let mut scene = scene().await;
+    let file = format!(
+        "integrations:\n  code:\n    type: api\n    integration: github\n    endpoint: {github}\n    auth: {{ type: bearer, credentials: {{ token: t }} }}\n  any:\n    type: api\n    endpoint: {github}\n    config: {{ test_path: user }}\n    auth: {{ type: api_key, credentials: {{ key: t }} }}\n  half:\n    type: api\n    endpoint: {github}\n    auth: {{ type: oauth2, credentials: {{ client_id: a, client_secret: b }} }}\n  none:\n    type: api\n    integration: githbu\n",
+        github = scene.url("github", "")
+    );
+    scene.hub = Hub::start(&file).await.unwrap();
+    scene.hub.wait_for_tools("/mcp/c/code").await.unwrap();
+    let me = scene.call("code", "get_me", json!({})).await;
+    assert_eq!(me["login"], "admin");
+    let same = scene.call("any", "request", json!({ "method": "GET", "path": "user" })).await;
+    assert_eq!(same["login"], "admin");
+    let (_, all) = scene.ask(Method::GET, "/api/v1/connections", &Value::Null).await;
+    let of = |key: &str| {
+        all["connections"].as_array().unwrap().iter().find(|one| one["key"] == key).unwrap().clone()
+    };
+    assert_eq!((&of("code")["status"], &of("half")["status"]), (&json!("connected"), &json!("configuring")));
+    assert!(
+        of("half")["reason"].as_str().unwrap().contains("needs the setting `token_url`"),
+        "{}",
+        of("half")
+    );
+    assert!(of("none")["reason"].as_str().unwrap().contains("did you mean `github`"), "{}", of("none"));
 }

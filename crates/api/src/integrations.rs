@@ -161,8 +161,10 @@ pub(crate) async fn icon(
 ) -> Result<Response, Problem> {
     let row = app.parts.store.find_integration(caller.owner.workspace, &slug).await?;
     let row = row.ok_or_else(|| {
-        Problem::from(Fault::new(Code::NOT_FOUND, "there is no such integration")
-            .with_hint("GET /api/v1/integrations lists them"))
+        Problem::from(
+            Fault::new(Code::NOT_FOUND, "there is no such integration")
+                .with_hint("GET /api/v1/integrations lists them"),
+        )
     })?;
     let svg = app.parts.directory.icon(&row).unwrap_or_else(|| PLAIN_ICON.to_owned());
     // Opened by itself it is a document: it runs nothing and loads nothing.

@@ -266,7 +266,10 @@ async fn finish(
     let leave = app.parts.directory.leave(&row, public(app), false).await?;
     if !text("error").is_empty() {
         // An answer in somebody else's name says nothing about this one.
-        leave.keeper.provider().check_issuer(query.get("iss").map(String::as_str), travelling.issuer.as_deref())?;
+        leave
+            .keeper
+            .provider()
+            .check_issuer(query.get("iss").map(String::as_str), travelling.issuer.as_deref())?;
         let words: String = text("error_description").chars().filter(|c| !c.is_control()).take(300).collect();
         let error: String = text("error").chars().filter(|c| !c.is_control()).take(64).collect();
         return Err(Fault::new(Code::LEAVE_NEEDED, format!("{} gave no leave: {error} {words}", leave.name))

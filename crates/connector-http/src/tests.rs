@@ -441,3 +441,17 @@ fn mistakes_of_a_manifest_are_told_with_their_lines() {
         assert!(told.contains(what) && told.contains("m.yaml:"), "{what}: {told}");
     }
 }
+
+#[tokio::test]
+async fn every_built_in_entry_is_shown_by_its_exchanges() {
+    let shelf = catalog::built_in();
+    assert!(shelf.broken.is_empty(), "{:?}", shelf.broken);
+    let mut shown = 0;
+    for entry in shelf.entries.into_iter().filter(|entry| entry.api.is_some()) {
+        let entry = Arc::new(entry);
+        let proof = verify(&entry).await;
+        assert!(proof.is_whole(), "{}: {proof:#?}", entry.slug);
+        shown += 1;
+    }
+    assert!(shown > 20, "{shown}");
+}

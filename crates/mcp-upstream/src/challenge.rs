@@ -29,10 +29,13 @@ pub async fn challenge_of(url: &str, route: &Route) -> Result<Option<Challenge>,
     head.push("accept", "application/json, text/event-stream")?;
     for question in QUESTIONS {
         let deadline = Instant::now() + TIMEOUT;
-        let request = Outgoing { method: "POST", head: &head, body: &[question], is_replayable: true, deadline };
+        let request =
+            Outgoing { method: "POST", head: &head, body: &[question], is_replayable: true, deadline };
         let response = Client::new().send(&target, request).await?;
         if response.status == 401 {
-            return Ok(Some(response.headers.get("www-authenticate").map(Challenge::read).unwrap_or_default()));
+            return Ok(Some(
+                response.headers.get("www-authenticate").map(Challenge::read).unwrap_or_default(),
+            ));
         }
         // Read, so that the connection can be used again; an event stream is left.
         if !response.headers.is_type("text/event-stream") {

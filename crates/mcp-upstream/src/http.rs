@@ -117,9 +117,10 @@ impl Endpoint {
                     };
                     tokens.wants(&scope).await;
                     let what = format!("the server wants further leave for this: {scope}");
-                    return Err(Trouble::Fault(Fault::new(Code::LEAVE_NEEDED, what).with_hint(
-                        "`trunkline connection authorize` asks for it; then call again",
-                    )));
+                    return Err(Trouble::Fault(
+                        Fault::new(Code::LEAVE_NEEDED, what)
+                            .with_hint("`trunkline connection authorize` asks for it; then call again"),
+                    ));
                 }
                 _ => return Ok(response),
             }

@@ -12,10 +12,10 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 use wire::Object;
 
-use crate::inventory::Unread;
 use crate::classes::IDLE_MS;
 use crate::handshake::{Live, Road, Way, connect};
 use crate::inner::{Inner, Phase};
+use crate::inventory::Unread;
 use crate::listen;
 use crate::settings::Transport;
 use crate::signals::Nudge;

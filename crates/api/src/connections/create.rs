@@ -135,11 +135,7 @@ async fn usable_integration(app: &App, caller: &Caller, slug: &str) -> Result<In
 }
 
 /// Whether a configuration fits its integration's schema, and holds nothing that must not stand there.
-pub(crate) fn check_config(
-    app: &App,
-    integration: &IntegrationRow,
-    config: &Value,
-) -> Result<(), Problem> {
+pub(crate) fn check_config(app: &App, integration: &IntegrationRow, config: &Value) -> Result<(), Problem> {
     let Some(members) = config.as_object() else {
         return Err(unfit("connection_config: is not an object"));
     };

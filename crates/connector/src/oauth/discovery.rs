@@ -132,7 +132,8 @@ pub async fn discover(url: &str, challenge: &Challenge, route: &Route) -> Result
             let named = text(metadata, "resource").unwrap_or_else(|| url.to_owned());
             if !covers(&named, url) {
                 let what = format!("the server's metadata is about another resource ({})", shown(&named));
-                return Err(Fault::new(Code::BAD_ANSWER, what).with_hint("the connection's URL has to be the server's own"));
+                return Err(Fault::new(Code::BAD_ANSWER, what)
+                    .with_hint("the connection's URL has to be the server's own"));
             }
             let servers = metadata.get("authorization_servers").and_then(Value::as_array);
             let issuer = servers.and_then(|all| all.first()).and_then(Value::as_str).map(str::to_owned);
@@ -184,14 +185,20 @@ pub async fn discover(url: &str, challenge: &Challenge, route: &Route) -> Result
     };
     let endpoint = |name: &str| {
         text(&server, name).ok_or_else(|| {
-            Fault::new(Code::BAD_ANSWER, format!("the authorization server {} names no {name}", shown(&issuer)))
+            Fault::new(
+                Code::BAD_ANSWER,
+                format!("the authorization server {} names no {name}", shown(&issuer)),
+            )
         })
     };
     let grants = list(&server, "grant_types_supported");
     let has_grant = |name: &str| grants.iter().any(|grant| grant == name);
     let yes = |name: &str| server.get(name).and_then(Value::as_bool).unwrap_or(false);
     let wanted = challenge.scope.clone().or_else(|| {
-        resource.as_ref().map(|metadata| list(metadata, "scopes_supported").join(" ")).filter(|all| !all.is_empty())
+        resource
+            .as_ref()
+            .map(|metadata| list(metadata, "scopes_supported").join(" "))
+            .filter(|all| !all.is_empty())
     });
     let mut scope = wanted.unwrap_or_default();
     if list(&server, "scopes_supported").iter().any(|one| one == "offline_access") {
@@ -201,11 +208,7 @@ pub async fn discover(url: &str, challenge: &Challenge, route: &Route) -> Result
         resource: named,
         authorization_endpoint: endpoint("authorization_endpoint").or_else(|fault| {
             // A server for machines has none.
-            if has_grant("client_credentials") {
-                Ok(String::new())
-            } else {
-                Err(fault)
-            }
+            if has_grant("client_credentials") { Ok(String::new()) } else { Err(fault) }
         })?,
         token_endpoint: endpoint("token_endpoint")?,
         registration_endpoint: text(&server, "registration_endpoint"),
@@ -279,7 +282,8 @@ impl Found {
             }
             _ => {
                 let error: String = text("error").unwrap_or_default().chars().take(64).collect();
-                let what = format!("{} does not register this hub: status {status} {error}", shown(&self.issuer));
+                let what =
+                    format!("{} does not register this hub: status {status} {error}", shown(&self.issuer));
                 Err(Fault::new(Code::UPSTREAM_REFUSED, what.trim_end().to_owned())
                     .with_hint("make a client there and store auth.credentials.client_id"))
             }
@@ -289,7 +293,9 @@ impl Found {
     /// How a client proves itself there.
     fn method(&self, has_secret: bool) -> String {
         let known = ["client_secret_basic", "client_secret_post"];
-        let offered = |method: &&&str| self.auth_methods.is_empty() || self.auth_methods.iter().any(|one| one == **method);
+        let offered = |method: &&&str| {
+            self.auth_methods.is_empty() || self.auth_methods.iter().any(|one| one == **method)
+        };
         match known.iter().find(offered) {
             Some(method) if has_secret => (*method).to_owned(),
             _ => "none".to_owned(),
@@ -421,12 +427,19 @@ async fn document(place: &str, route: &Route) -> Result<Option<Value>, Fault> {
     let (status, value) = exchange("GET", place, None, route).await?;
     match status {
         200..=299 if value.is_object() => Ok(Some(value)),
-        500.. => Err(Fault::new(Code::UNREACHABLE, format!("{} answered {status} for its metadata", shown(place)))),
+        500.. => {
+            Err(Fault::new(Code::UNREACHABLE, format!("{} answered {status} for its metadata", shown(place))))
+        }
         _ => Ok(None),
     }
 }
 
-async fn exchange(method: &str, url: &str, body: Option<&Value>, route: &Route) -> Result<(u16, Value), Fault> {
+async fn exchange(
+    method: &str,
+    url: &str,
+    body: Option<&Value>,
+    route: &Route,
+) -> Result<(u16, Value), Fault> {
     let target = Target::parse(url, route)?;
     let mut head = Head::new();
     head.push("accept", "application/json")?;
@@ -441,7 +454,8 @@ async fn exchange(method: &str, url: &str, body: Option<&Value>, route: &Route) 
     let response = Client::new().send(&target, outgoing).await?;
     let status = response.status;
     let read = tokio::time::timeout_at(deadline, response.body.collect(DOCUMENT_MAX)).await;
-    let bytes = read.map_err(|_| Fault::new(Code::TIMEOUT, format!("{} did not answer in time", shown(url))))??;
+    let bytes =
+        read.map_err(|_| Fault::new(Code::TIMEOUT, format!("{} did not answer in time", shown(url))))??;
     Ok((status, serde_json::from_slice(&bytes).unwrap_or(Value::Null)))
 }
 
@@ -467,7 +481,9 @@ mod tests {
     fn a_resource_is_the_server_or_what_it_lies_in_and_no_other() {
         assert!(covers("https://a/mcp", "https://a/mcp") && covers("https://A", "https://a/mcp"));
         assert!(covers("https://a/mcp/", "https://a/mcp/x?y=1"));
-        for other in ["https://b/mcp", "http://a/mcp", "https://a/mc", "https://a/other", "https://a.evil/mcp"] {
+        for other in
+            ["https://b/mcp", "http://a/mcp", "https://a/mc", "https://a/other", "https://a.evil/mcp"]
+        {
             assert!(!covers(other, "https://a/mcp"), "{other}");
         }
         assert_eq!(split("https://A:1/b/c/?d#e"), ("https://a:1".to_owned(), "/b/c".to_owned()));

@@ -175,8 +175,11 @@ impl Provider {
         if is_same {
             return Ok(());
         }
-        Err(Fault::new(Code::UPSTREAM_REFUSED, "the answer is not from the authorization server that was asked")
-            .with_hint("somebody may be mixing up servers; open the link again, and look where it leads"))
+        Err(Fault::new(
+            Code::UPSTREAM_REFUSED,
+            "the answer is not from the authorization server that was asked",
+        )
+        .with_hint("somebody may be mixing up servers; open the link again, and look where it leads"))
     }
 
     /// Asks the token endpoint. `now` is what the answer's times count from.

@@ -12,7 +12,8 @@ use connector::{
 };
 use mcp_upstream::{EraChoice, McpUpstream, Parts, Sessions, Settings, Transport};
 use model::{
-    Access, CallKind, Caller, Code, ConnectionStatus, Entropy, Era, Fault, Id, Owner, SeededEntropy, SystemClock,
+    Access, CallKind, Caller, Code, ConnectionStatus, Entropy, Era, Fault, Id, Owner, SeededEntropy,
+    SystemClock,
 };
 use serde_json::{Map, Value, json};
 

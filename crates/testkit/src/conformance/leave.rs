@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use connector::oauth::{
-    Ask, Challenge, Identity, Keeper, KeeperParts, Own, Pkce, Registered, discover,
-};
+use connector::oauth::{Ask, Challenge, Identity, Keeper, KeeperParts, Own, Pkce, Registered, discover};
 use credential::SystemEntropy;
 use mcp_upstream::challenge_of;
 use model::{Clock as _, Secret, SystemClock};

@@ -52,11 +52,11 @@ fn the_original_example_loads_as_written_and_its_literal_secrets_are_named_with_
     assert!(errors(&config).is_empty(), "{:?}", lines(&config));
     let keys: Vec<_> = config.entries.iter().map(|e| (e.key.as_str(), e.kind)).collect();
     assert_eq!(keys, [("my-integration", Some(Type::Api)), ("other-integration", Some(Type::Database))]);
-    for entry in &config.entries {
-        assert!(matches!(&entry.shape, Shape::Later(later) if later.reason.contains("later version")));
-    }
-    let Shape::Later(api) = &config.entries[0].shape else { panic!("not waiting") };
-    assert!(api.reason.contains("auth.credentials.token_url"), "{}", api.reason);
+    let Shape::Api(api) = &config.entries[0].shape else { panic!("no API") };
+    assert_eq!((api.integration.as_str(), api.method), ("rest", Some(model::AuthMethod::Oauth)));
+    assert!(api.config.is_empty() && api.secrets.len() == 2, "a token URL is wanting");
+    let other = &config.entries[1].shape;
+    assert!(matches!(other, Shape::Later(later) if later.reason.contains("later version")));
     assert_eq!(
         lines(&config).iter().map(|l| l.split(" (").next().unwrap().to_owned()).collect::<Vec<_>>(),
         [

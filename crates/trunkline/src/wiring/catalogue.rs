@@ -129,6 +129,10 @@ impl Catalogue {
     async fn seed(&self, gathered: Gathered) -> Result<(), Fault> {
         for (origin, entry) in gathered.entries.values() {
             let row = self.row(*origin, entry)?;
+            // Known before it is listed: whoever sees it may connect at once.
+            let before = self.store.find_integration(self.workspace, &row.slug).await;
+            let before = before.map_err(|error| error.fault())?;
+            self.manifests.add(before.map_or(row.id, |before| before.id), entry);
             let seeded = self.store.change_integration(IntegrationCommand::Seed(Box::new(row))).await;
             if let Err(error) = seeded {
                 // One that the store refuses stops no other either.

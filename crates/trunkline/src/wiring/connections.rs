@@ -232,7 +232,9 @@ impl Connections {
         let connector: Arc<dyn Connector> = match &entry.shape {
             Shape::Mcp(mcp) => {
                 settings = mount_settings(&mcp.usage);
-                let is_lost = |one: &Delegation| one.row.is_none() && (one.client_id.is_none() || one.client_secret.is_none());
+                let is_lost = |one: &Delegation| {
+                    one.row.is_none() && (one.client_id.is_none() || one.client_secret.is_none())
+                };
                 if mcp.delegation.as_ref().is_some_and(is_lost) {
                     let what = "signs in with OAuth as the hub itself, and needs auth.credentials.client_id and \
                                 client_secret; for somebody's leave make it with `trunkline connection new --auth oauth`";

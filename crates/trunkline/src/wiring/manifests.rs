@@ -14,6 +14,7 @@ use store::ConnectionRow;
 pub(crate) struct Manifests(ArcSwap<HashMap<IntegrationId, Versions>>);
 
 /// The manifests of one integration.
+#[derive(Clone, Default)]
 pub(crate) struct Versions {
     /// The version that new connections pin.
     pub(crate) present: String,
@@ -92,6 +93,18 @@ impl Manifests {
             // Calls go before.
             tokio::task::yield_now().await;
         }
+    }
+
+    /// Adds a manifest that new connections pin from now on.
+    pub(crate) fn add(&self, id: IntegrationId, entry: &Arc<catalog::Entry>) {
+        self.0.rcu(|known| {
+            let mut known = HashMap::clone(known);
+            let versions = known.entry(id).or_insert_with(Versions::default);
+            versions.present.clone_from(&entry.version);
+            versions.proof = OnceLock::new();
+            versions.all.insert(entry.version.clone(), Arc::clone(entry));
+            known
+        });
     }
 
     /// Puts others in the place of all.

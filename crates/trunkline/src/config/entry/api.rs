@@ -11,6 +11,7 @@ use store::ConnectionRow;
 use super::Shape;
 use super::later::Later;
 use super::mcp::{egress, is_private_literal};
+use super::secret::looks_secret;
 use super::usage::{self, Usage};
 use crate::config::fields::{Fields, Reading};
 use crate::config::tree::{Mark, Node, Value};
@@ -70,7 +71,7 @@ pub(super) fn read(at: Mark, mut fields: Fields<'_>, reading: &mut Reading<'_>) 
         reading.error(
             said.at,
             &fields.key("endpoint"),
-            format!("`{said}` is no http:// or https:// URL"),
+            format!("`{said}` is not a URL of http:// or https://"),
             None,
         );
     }
@@ -103,6 +104,10 @@ pub(super) fn read(at: Mark, mut fields: Fields<'_>, reading: &mut Reading<'_>) 
         let hint =
             format!("add the API's URL, or name one of the catalogue with `integration` (line {})", at.line);
         return Some(Shape::Later(Later { reason: format!("needs endpoint: {hint}") }));
+    }
+    if let Some(url) = endpoint.as_ref().filter(|_| is_generic) {
+        // The entries for any API have no URL of their own: this is their setting.
+        config.entry("base_url").or_insert_with(|| url.value().into());
     }
     Some(Shape::Api(Box::new(ApiEntry {
         integration,
@@ -141,10 +146,11 @@ fn auth(
         let key = format!("{path}.{}", word.text);
         match node.value.as_text() {
             Some(text) => {
-                let value = if SETTINGS.contains(&word.text.as_str()) {
-                    reading.resolve(node.at, &key, text)
-                } else {
+                let is_setting = SETTINGS.contains(&word.text.as_str());
+                let value = if !is_setting && (looks_secret(&word.text) || word.text == "key") {
                     reading.resolve_secret(node.at, &key, text)
+                } else {
+                    reading.resolve(node.at, &key, text)
                 };
                 let Some(value) = value else { continue };
                 if SETTINGS.contains(&word.text.as_str()) {
@@ -154,8 +160,18 @@ fn auth(
                 }
             }
             None => {
-                if let Some(value) = json(node, &key, reading) {
-                    config.insert(word.text.clone(), value);
+                // A list of scopes is one text on its way; null is nothing.
+                match json(node, &key, reading) {
+                    None | Some(Json::Null) => {}
+                    Some(Json::Array(items)) if word.text == "scopes" => {
+                        let words: Vec<&str> = items.iter().filter_map(Json::as_str).collect();
+                        if !words.is_empty() {
+                            config.insert(word.text.clone(), words.join(" ").into());
+                        }
+                    }
+                    Some(value) => {
+                        config.insert(word.text.clone(), value);
+                    }
                 }
             }
         }

@@ -73,11 +73,7 @@ impl Connections {
     }
 
     /// The keeper of a connection's tokens, and the ways to them; `None` where it needs none.
-    fn keeper_of(
-        &self,
-        api: &ApiEntry,
-        settings: &Settings,
-    ) -> Result<Option<Kept>, Wanting> {
+    fn keeper_of(&self, api: &ApiEntry, settings: &Settings) -> Result<Option<Kept>, Wanting> {
         let parts = &self.api_parts;
         let found = connector_http::provider_of(settings, &parts.clock, &parts.entropy);
         let Some((provider, own, grants)) = found.map_err(|fault| Wanting::More(fault.advice()))? else {

@@ -155,7 +155,12 @@ impl api::Directory for Connections {
         trial.await.unwrap_or_else(|_| Err(Fault::new(Code::BUG, "the test of the connection broke off")))
     }
 
-    async fn leave(&self, row: &ConnectionRow, public_url: &str, is_fresh: bool) -> Result<api::Leave, Fault> {
+    async fn leave(
+        &self,
+        row: &ConnectionRow,
+        public_url: &str,
+        is_fresh: bool,
+    ) -> Result<api::Leave, Fault> {
         let secrets = self.stored.credentials().open(row).await?;
         let entry = whole_entry_of(row, &secrets, self.stored.manifests());
         match &entry.shape {

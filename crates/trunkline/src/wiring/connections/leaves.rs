@@ -58,7 +58,10 @@ impl Connections {
                 .with_hint("make the connection with `--auth oauth`")
         })?;
         let url = url_of(mcp).ok_or_else(|| {
-            Fault::new(Code::BAD_ARGUMENTS, "OAuth is for servers with a URL; programs take their secrets in `env`")
+            Fault::new(
+                Code::BAD_ARGUMENTS,
+                "OAuth is for servers with a URL; programs take their secrets in `env`",
+            )
         })?;
         let identity = identity_of(delegation, public_url);
         let registered = match (&delegation.registered, is_fresh) {
@@ -97,7 +100,8 @@ impl Connections {
         let credentials = self.stored.credentials();
         let open = credentials.open(row).await?;
         let wanted = open.get(TOKENS_FIELD).and_then(TokenSet::from_secret).and_then(|set| set.wanted);
-        let registered = registered.wanting(&delegation.scopes).wanting(wanted.as_deref().unwrap_or_default());
+        let registered =
+            registered.wanting(&delegation.scopes).wanting(wanted.as_deref().unwrap_or_default());
         if before.is_some_and(|before| before.issuer != registered.issuer) {
             // Another authorization server: what the old one gave is nothing to the new one.
             credentials.remove(row, TOKENS_FIELD).await?;
@@ -143,8 +147,11 @@ struct Wanting(Key);
 
 impl Wanting {
     fn fault(&self) -> Fault {
-        Fault::new(Code::LEAVE_NEEDED, format!("`{}` needs somebody's leave: nobody has given it yet", self.0))
-            .with_hint(format!("`trunkline connection authorize {}` gives the link", self.0))
+        Fault::new(
+            Code::LEAVE_NEEDED,
+            format!("`{}` needs somebody's leave: nobody has given it yet", self.0),
+        )
+        .with_hint(format!("`trunkline connection authorize {}` gives the link", self.0))
     }
 }
 

@@ -52,7 +52,10 @@ fn connections() -> Arc<Connections> {
     let apis = connector_http::Parts {
         clock,
         entropy,
-        sealer: Arc::new(credential::AeadSealer::new(MasterKey::parse(KEY, "test").unwrap(), Arc::new(SystemEntropy))),
+        sealer: Arc::new(credential::AeadSealer::new(
+            MasterKey::parse(KEY, "test").unwrap(),
+            Arc::new(SystemEntropy),
+        )),
     };
     Connections::new(pipeline, parts, apis, Limits::default(), shelf)
 }
@@ -109,7 +112,7 @@ async fn a_broken_edit_keeps_what_ran_and_says_so_until_it_is_mended() {
 #[tokio::test]
 async fn entries_that_cannot_be_connected_stand_in_the_registry_with_their_reason() {
     let connections = connections();
-    let text = "integrations:\n  later: { type: api, endpoint: \"https://x.example\" }\n  off: { command: x, enabled: false }\n  unset: { url: \"${NOPE}\" }\n";
+    let text = "integrations:\n  later: { type: queue }\n  off: { command: x, enabled: false }\n  unset: { url: \"${NOPE}\" }\n";
     connections.apply(&config(text));
     let states: Vec<_> = connections.entries().into_iter().map(|entry| (entry.key, entry.status)).collect();
     assert_eq!(
