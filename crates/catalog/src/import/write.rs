@@ -78,7 +78,13 @@ impl Tree {
             Self::List(items) => {
                 for item in items {
                     let _ = write!(out, "{pad}- ");
-                    item.block(indent + 2, out);
+                    // A list of lists stands on its line.
+                    if matches!(item, Self::List(_)) {
+                        item.flow(out);
+                        out.push('\n');
+                    } else {
+                        item.block(indent + 2, out);
+                    }
                 }
             }
             Self::Value(_) | Self::Line(_) => {}

@@ -52,7 +52,7 @@ pub(super) fn auth(operations: &[Operation<'_>], base: &Base, reading: &mut Read
         };
         let Some((word, tree)) = made else { continue };
         if ways.iter().any(|(known, _)| *known == word) {
-            if known.len() == 1 && !is_same(&ways, &tree) {
+            if !known.is_empty() && !is_same(&ways, &tree) {
                 let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
                 let what = "is left out: a connection already has a way of that kind, and knows one of each";
                 reading.report.add(format!("components.securitySchemes.{}", line(&names.join("+"))), what);
@@ -60,6 +60,12 @@ pub(super) fn auth(operations: &[Operation<'_>], base: &Base, reading: &mut Read
             continue;
         }
         ways.push((word, tree));
+    }
+    for (name, _) in
+        schemes.iter().filter(|(name, _)| !needed.iter().flatten().any(|(known, _)| known == name))
+    {
+        let place = format!("components.securitySchemes.{}", line(name));
+        reading.report.add(place, "is left out: no operation that became a tool names it");
     }
     // Without proof is the last resort of an API that also takes one.
     ways.sort_by_key(|(word, _)| *word == "none");
