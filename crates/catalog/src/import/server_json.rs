@@ -152,8 +152,8 @@ fn package(package: &Value, report: &mut Report) -> Result<(Launch, Option<Strin
     // `-y` and the package itself stand there already.
     let is_said = |one: &&Value| {
         let value = text(one, "value").or_else(|| text(one, "name")).unwrap_or_default();
-        !matches!(value.as_ref(), "-y" | "--yes")
-            && !(value.starts_with(name.as_ref()) && value.len() <= name.len() + version.len() + 2)
+        let is_package = value.starts_with(name.as_ref()) && value.len() <= name.len() + version.len() + 2;
+        !is_package && !matches!(value.as_ref(), "-y" | "--yes")
     };
     let runtime: Vec<Value> = items(package, "runtimeArguments").iter().filter(is_said).cloned().collect();
     arguments(&runtime, true, &mut launch, report)?;
