@@ -67,6 +67,9 @@ pub(super) fn tool<'d>(
             .report
             .add(&operation.place, format!("its operationId is there twice; it is called `{name}`"));
     }
+    if operation.own.get("callbacks").is_some() {
+        reading.report.add(&operation.place, "its `callbacks` are not taken over");
+    }
     let (title, description) = words(operation, &wanted, reading);
     let mut tree = vec![
         ("name", Tree::text(&name)),
