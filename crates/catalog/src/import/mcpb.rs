@@ -3,9 +3,10 @@
 //! A bundle is not unpacked here: where its files are is a setting of the connection, so that whoever puts
 //! them there has looked at them. Only the manifest is read, and no more of it than a manifest has.
 
-use std::io::{Cursor, Read as _};
+mod asked;
+mod bundle;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::document::parse;
 use super::inputs::is_yes;
@@ -13,14 +14,8 @@ use super::launch::{Head, Launch, Named, escaped};
 use super::names::{cut, line, spoken};
 use super::report::Report;
 use super::write::Tree;
-use super::{
-    BUNDLE_BYTES_MAX, Imported, Options, Refused, ZIP, items, members, refused, slug_of, text, text_of,
-};
+use super::{Imported, Options, Refused, ZIP, items, members, refused, slug_of, text, text_of};
 
-/// The file that is looked for.
-const MANIFEST: &str = "manifest.json";
-/// The largest one, in bytes.
-const MANIFEST_BYTES_MAX: u64 = 1024 * 1024;
 /// The most arguments, variables and settings.
 const MEMBERS_MAX: usize = 200;
 
@@ -42,7 +37,7 @@ struct Words<'m> {
 pub fn mcpb(bytes: &[u8], options: &Options) -> Result<Imported, Refused> {
     let unzipped;
     let manifest = if bytes.starts_with(ZIP) {
-        unzipped = manifest_of(bytes)?;
+        unzipped = bundle::manifest_of(bytes)?;
         unzipped.as_str()
     } else {
         text_of(bytes)?
@@ -86,22 +81,6 @@ pub fn mcpb(bytes: &[u8], options: &Options) -> Result<Imported, Refused> {
         min_tools,
     };
     words.launch.finish(head, words.report)
-}
-
-/// The manifest inside of a zip file.
-fn manifest_of(bytes: &[u8]) -> Result<String, Refused> {
-    if bytes.len() > BUNDLE_BYTES_MAX {
-        return refused(format!("has {} bytes, at most {BUNDLE_BYTES_MAX} are read", bytes.len()));
-    }
-    let broken = |error: &dyn std::fmt::Display| Refused(format!("is no zip file that can be read: {error}"));
-    let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).map_err(|error| broken(&error))?;
-    let file = archive.by_name(MANIFEST).map_err(|_| Refused(format!("is a zip file without {MANIFEST}")))?;
-    let mut text = String::new();
-    file.take(MANIFEST_BYTES_MAX + 1).read_to_string(&mut text).map_err(|error| broken(&error))?;
-    if text.len() as u64 > MANIFEST_BYTES_MAX {
-        return refused(format!("its {MANIFEST} has more than {MANIFEST_BYTES_MAX} bytes"));
-    }
-    Ok(text)
 }
 
 // === impl Words ===
@@ -281,50 +260,7 @@ impl Words<'_> {
                 line(cut(key, 60))
             ));
         }
-        let kind = text(one, "type").unwrap_or_default();
-        let mut schema = Map::new();
-        let mut put = |key: &str, value: Value| drop(schema.insert(key.to_owned(), value));
-        put("title", json!(cut(&text(one, "title").map_or_else(|| spoken(key), |title| line(&title)), 200)));
-        if let Some(words) = text(one, "description") {
-            put("description", json!(line(cut(&words, 1_000))));
-        }
-        let mut single = Map::new();
-        let word = match kind.as_ref() {
-            "number" => "number",
-            "boolean" => "boolean",
-            _ => "string",
-        };
-        single.insert("type".to_owned(), json!(word));
-        for (from, to) in [("min", "minimum"), ("max", "maximum")] {
-            if let Some(limit) = one.get(from).filter(|limit| limit.is_number() && word == "number") {
-                single.insert(to.to_owned(), limit.clone());
-            }
-        }
-        let is_list = is_yes(one, "multiple");
-        let default = one.get("default");
-        let fits = |value: &Value| match word {
-            "number" => value.is_number(),
-            "boolean" => value.is_boolean(),
-            _ => value.as_str().is_some_and(|text| !text.contains("${")),
-        };
-        let is_good = |value: &Value| match value {
-            Value::Array(all) => is_list && all.iter().all(fits),
-            value => !is_list && fits(value),
-        };
-        match default {
-            Some(default) if is_good(default) => put("default", default.clone()),
-            Some(_) => self.report.add(
-                format!("user_config.{}.default", line(key)),
-                "is left out: it holds words of the user's own machine, or does not fit",
-            ),
-            None => {}
-        }
-        if is_list {
-            put("type", json!("array"));
-            put("items", Value::Object(single));
-        } else {
-            single.into_iter().for_each(|(key, value)| put(&key, value));
-        }
+        let schema = asked::schema(key, one, &mut self.report);
         let setting = self.launch.setting(key, schema, is_yes(one, "required"));
         self.known.push((key.to_owned(), setting.clone()));
         Ok(format!("{{config.{setting}}}"))

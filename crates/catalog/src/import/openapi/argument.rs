@@ -145,10 +145,12 @@ impl Argument {
     fn describe(&mut self, default: Option<&Value>) {
         let mut words = line(&self.description);
         if words.is_empty() {
+            let wire =
+                if self.wire == "*" { self.name.clone() } else { line(&self.wire.replace("\\.", ".")) };
             words = match self.place {
-                "body" => format!("The member `{}` of the body.", line(&self.wire)),
-                "query" => format!("The query parameter `{}`.", line(&self.wire)),
-                place => format!("`{}` of the {place}.", line(&self.wire)),
+                "body" => format!("The member `{wire}` of the body."),
+                "query" => format!("The query parameter `{wire}`."),
+                place => format!("`{wire}` of the {place}."),
             };
         }
         if words.len() > WORDS_MAX {

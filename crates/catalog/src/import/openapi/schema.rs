@@ -1,12 +1,16 @@
 //! A schema of OpenAPI 3.0 or 3.1 as one of JSON Schema 2020-12 that stands alone: references put in, `allOf`
 //! merged, what our compiler does not take left out and reported.
 
+mod words;
+
 use serde_json::{Map, Value, json};
 
 use super::super::document::Document;
 use super::super::report::Report;
 use super::merge::merge;
-use crate::schema::compile;
+use words::{allow_null, is_pattern, kinds, shown};
+
+pub(super) use words::compiles;
 
 /// The most levels of one schema.
 const DEPTH_MAX: usize = 12;
@@ -18,7 +22,6 @@ const MERGE_DEPTH_MAX: usize = 32;
 const NAME_BYTES_MAX: usize = 200;
 /// The most values of an `enum`.
 const ENUM_MAX: usize = 500;
-const TYPES: &[&str] = &["string", "number", "integer", "boolean", "array", "object", "null"];
 
 /// Words about a schema that change nothing about which values fit.
 const SAID_FOR_PEOPLE: &[&str] = &[
@@ -287,53 +290,4 @@ impl<'a> Schemas<'a> {
         let all = value.as_array().filter(|all| !all.is_empty())?;
         Some(all.iter().map(|one| self.one(one, place, depth + 1)).collect())
     }
-}
-
-/// Whether our compiler takes it as the schema of an argument.
-pub(super) fn compiles(schema: &Value) -> Result<(), String> {
-    compile(&json!({ "type": "object", "properties": { "a": schema } })).map(drop)
-}
-
-fn is_pattern(pattern: &str) -> bool {
-    pattern.len() <= 1_000 && compiles(&json!({ "pattern": pattern })).is_ok()
-}
-
-/// The types that there are, of one or several.
-fn kinds(value: &Value) -> Option<Value> {
-    let is_known = |one: &&Value| one.as_str().is_some_and(|one| TYPES.contains(&one));
-    match value {
-        Value::Array(all) => {
-            let mut kinds: Vec<&Value> = all.iter().filter(is_known).collect();
-            kinds.dedup();
-            (!kinds.is_empty() && kinds.len() == all.len()).then(|| json!(kinds))
-        }
-        one => is_known(&one).then(|| one.clone()),
-    }
-}
-
-/// OpenAPI 3.0's `nullable`.
-fn allow_null(schema: &mut Map<String, Value>) {
-    match schema.get_mut("type") {
-        Some(Value::Array(kinds)) if !kinds.contains(&json!("null")) => kinds.push(json!("null")),
-        Some(kind @ Value::String(_)) => *kind = json!([kind.clone(), "null"]),
-        _ => {}
-    }
-    if let Some(Value::Array(all)) = schema.get_mut("enum")
-        && !all.contains(&Value::Null)
-    {
-        all.push(Value::Null);
-    }
-    let has_type = schema.contains_key("type");
-    for word in ["anyOf", "oneOf"] {
-        if let Some(Value::Array(all)) = schema.get_mut(word)
-            && !has_type
-        {
-            all.push(json!({ "type": "null" }));
-        }
-    }
-}
-
-fn shown(value: &Value) -> String {
-    let text = value.to_string();
-    if text.chars().count() > 80 { format!("{}…", text.chars().take(80).collect::<String>()) } else { text }
 }
