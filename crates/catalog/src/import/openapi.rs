@@ -25,6 +25,7 @@ use super::names::{Taken, cut, line};
 use super::report::Report;
 use super::write::Tree;
 use super::{Imported, Options, Refused, checked, is_link, refused, slug_of, text};
+use crate::entry::API_CONNECTION_KEYS;
 use operation::Operation;
 use tool::Tool;
 
@@ -72,6 +73,8 @@ pub fn openapi(document: &str, options: &Options) -> Result<Imported, Refused> {
         required: Vec::new(),
         taken: Taken::default(),
     };
+    // Settings with these names would be the hub's own.
+    API_CONNECTION_KEYS.iter().for_each(|key| reading.taken.take(key));
     let base = servers::base(&mut reading);
     let operations = operation::picked(options, &base, &mut reading)?;
     let tools = tools(&operations, &mut reading);
@@ -201,10 +204,9 @@ fn head(
     if !reading.required.is_empty() {
         schema.push(("required", Tree::texts(reading.required.clone())));
     }
-    if !reading.settings.is_empty() {
-        let settings = reading.settings.into_iter().map(|(name, value)| (name, Tree::Value(value)));
-        schema.push(("properties", Tree::Map(settings.collect())));
-    }
+    let settings = reading.settings.into_iter().chain(servers::hubs(base));
+    let settings = settings.map(|(name, value)| (name, Tree::Value(value).line()));
+    schema.push(("properties", Tree::Map(settings.collect())));
     let mut api = vec![("base_url", Tree::text(&base.template))];
     api.extend(errors.map(|errors| ("errors", errors)));
     let mut top = vec![

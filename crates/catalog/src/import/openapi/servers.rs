@@ -6,6 +6,9 @@ use super::super::names::{argument, cut, line};
 use super::super::{items, members, text};
 use super::Reading;
 
+/// A base URL that is a setting as a whole.
+const WHOLE: &str = "{config.base_url}";
+
 /// The base URL.
 #[derive(Debug)]
 pub(super) struct Base {
@@ -46,8 +49,20 @@ pub(super) fn base(reading: &mut Reading<'_>) -> Base {
         reading.settings.insert("base_url".to_owned(), setting);
         reading.required.push("base_url".to_owned());
         reading.report.add("servers", "no server is an address: each connection says it as the setting `base_url`");
-        Base { template: "{config.base_url}".to_owned(), raw: path.into_owned(), shown: String::new(), origin: None }
+        Base { template: WHOLE.to_owned(), raw: path.into_owned(), shown: String::new(), origin: None }
     })
+}
+
+/// What a connection may say to the hub itself: another address, and its patience.
+pub(super) fn hubs(base: &Base) -> Vec<(String, Value)> {
+    let mut out = Vec::new();
+    if base.template != WHOLE {
+        let setting = json!({ "title": "Another base URL", "description": "In the place of the usual one: a sandbox, or an installation of one's own.", "type": "string", "pattern": "^https?://", "x-order": 89 });
+        out.push(("endpoint".to_owned(), setting));
+    }
+    let timeout = json!({ "title": "Seconds a call may take", "type": "number", "exclusiveMinimum": 0, "maximum": 86_400, "x-order": 90 });
+    out.push(("timeout".to_owned(), timeout));
+    out
 }
 
 fn is_address(url: &str) -> bool {

@@ -40,7 +40,9 @@ fn a_vendors_document_becomes_an_entry_and_says_what_it_left_behind() {
     let properties = &entry.config_schema["properties"];
     assert_eq!(properties["version"]["enum"], json!(["v2", "v3"]));
     assert_eq!(properties["subdomain"]["default"], "acme");
-    assert!(entry.settle(&json!({ "subdomain": "mine" })).is_ok());
+    let settled =
+        entry.settle(&json!({ "subdomain": "mine", "endpoint": "https://sandbox.example" })).unwrap();
+    assert_eq!((settled.config.len(), settled.hubs.len()), (2, 1));
     assert_says(&imported, "servers https://sandbox", "`endpoint`");
     assert_says(&imported, "POST /attachments", "multipart/form-data");
     assert_says(&imported, "GET /files/{path}", "server of its own");
