@@ -183,3 +183,50 @@ async fn a_connection_without_a_secret_that_its_entry_requires_says_which() {
     assert_eq!(told["is_ok"], false, "{told}");
     assert!(told.to_string().contains("env.BRAVE_API_KEY"), "{told}");
 }
+
+#[tokio::test]
+async fn an_openapi_document_is_imported_into_a_running_hub_connected_and_called() {
+    let hub = Hub::start(EMPTY).await.unwrap();
+    // A document that nobody wrote for this: the hub's own.
+    let document =
+        hub.http(Method::GET, "/api/v1/openapi.json", &Value::Null).await.unwrap().text().await.unwrap();
+    std::fs::write(hub.folder().join("hub.json"), &document).unwrap();
+    let import = |arguments: &[&str]| {
+        let all =
+            [&["catalog", "import", "hub.json", "--config", "trunkline.yaml", "--json"], arguments].concat();
+        let done = hub.command(&all).unwrap().current_dir(hub.folder()).output().unwrap();
+        (done.status.code(), serde_json::from_slice::<Value>(&done.stdout).unwrap_or_default())
+    };
+    let picked = [
+        "--as",
+        "itself",
+        "--operations",
+        "getAllIntegrationTypes,getIntegrationTypeBySlug,putToolset,nothing",
+    ];
+    let (code, said) = import(&picked);
+    assert_eq!((code, &said["slug"]), (Some(0), &json!("itself")), "{said}");
+    assert!(said["report"].to_string().contains("no operation `nothing`"), "{said}");
+    assert_eq!(import(&picked).0, Some(1), "an entry is not written over");
+    until_listed(&hub, "itself", true).await;
+    // All of it is an entry too.
+    let (code, said) = import(&["--as", "whole"]);
+    assert_eq!(code, Some(0), "{said}");
+    until_listed(&hub, "whole", true).await;
+
+    let body = json!({
+        "integration": "itself", "name": "Itself", "auth_method": "api_key", "egress_private": true,
+        "connection_config": { "endpoint": hub.url },
+    });
+    let (status, made) = ask(&hub, Method::POST, "/api/v1/connections", &body).await;
+    assert_eq!(status, 201, "{made}");
+    let secret = "/api/v1/connections/itself/credentials/auth.credentials.token";
+    let (status, stored) = ask(&hub, Method::PUT, secret, &json!({ "value": hub.key })).await;
+    assert!(status < 300, "{stored}");
+    let (_, connected) = ask(&hub, Method::POST, "/api/v1/connections/itself/connect", &Value::Null).await;
+    assert_eq!(connected["is_ok"], true, "{connected}");
+    let arguments = json!({ "slug": "itself" });
+    let (status, found) =
+        ask(&hub, Method::POST, "/call/itself/get_integration_type_by_slug", &arguments).await;
+    assert_eq!(status, 200, "{found}");
+    assert!(found.to_string().contains("folder"), "{found}");
+}

@@ -2,13 +2,15 @@
 //! an `icon.svg` beside it), those that are compiled in and those of the operator's folders.
 //!
 //! Not its job: storing entries, or connecting anything. A manifest is read once; [`Entry::resolve`] is a
-//! pure function from what a user fills in to what a connection says. Start reading at [`Entry::read`].
+//! pure function from what a user fills in to what a connection says. [`import`] makes manifests of what others
+//! have described. Start reading at [`Entry::read`].
 
 pub mod api;
 mod entry;
 pub mod fixture;
 mod folder;
 mod icon;
+pub mod import;
 mod near;
 mod problem;
 mod read;

@@ -13,7 +13,8 @@ use crate::entry::{API_CONNECTION_KEYS, Credential, Entry, InventoryTest, Preset
 use crate::icon::check_icon;
 use crate::problem::{Problem, Problems};
 use crate::{ICON, schema, yaml};
-use fields::{Fields, Reading, json};
+pub(crate) use fields::json;
+use fields::{Fields, Reading};
 use preset::CONNECTION_KEYS;
 
 /// The largest manifest, in bytes.

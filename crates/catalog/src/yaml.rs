@@ -3,6 +3,7 @@
 //! Not its job: what the values mean. The configuration file and the manifests of the catalogue are both
 //! read from it, each in its own way, so that one bad value is one problem and never the end of the file.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
@@ -243,8 +244,9 @@ impl<'de> Visitor<'de> for RawVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Raw, A::Error> {
         let mut map: Vec<(Spanned<String>, Spanned<Raw>)> = Vec::new();
+        let mut known = HashSet::new();
         while let Some(entry) = entries.next_entry::<Spanned<String>, Spanned<Raw>>()? {
-            if map.iter().any(|(known, _)| known.value == entry.0.value) {
+            if !known.insert(entry.0.value.clone()) {
                 return Err(A::Error::custom(format!("the key `{}` is there twice", entry.0.value)));
             }
             map.push(entry);

@@ -229,6 +229,23 @@ pub(crate) enum CatalogVerb {
         #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=600))]
         timeout: u64,
     },
+    /// Make an entry of an OpenAPI document, a server.json of the MCP registry, or an MCP bundle
+    Import {
+        /// The document; what it is is told by its content
+        file: PathBuf,
+        /// What the entry is called (default: made of the document's name)
+        #[arg(long = "as", value_name = "SLUG")]
+        slug: Option<String>,
+        /// Which operations of an API: operationIds, or "METHOD /path" (default: the first 100)
+        #[arg(long, value_name = "A,B", value_delimiter = ',')]
+        operations: Vec<String>,
+        /// The folder of entries (default: the first one of `catalog:`)
+        #[arg(long, value_name = "FOLDER")]
+        out: Option<PathBuf>,
+        /// Over an entry that is there, and in front of one that is compiled in
+        #[arg(long)]
+        force: bool,
+    },
 }
 
 /// `connection ...`
@@ -430,6 +447,7 @@ mod tests {
             "trunkline config default",
             "trunkline catalog list --json",
             "trunkline catalog verify git --run repository=/r",
+            "trunkline catalog import api.yaml --as acme --operations listPets,getPet --out /srv/entries --force",
             "trunkline export config",
             "trunkline explain TL-1402",
         ] {

@@ -232,7 +232,7 @@ impl<'n> Fields<'n> {
 }
 
 /// A value as JSON. Numbers are read from their spelling, so that whole ones stay whole.
-pub(super) fn json(node: &Node) -> Json {
+pub(crate) fn json(node: &Node) -> Json {
     match &node.value {
         Value::Null => Json::Null,
         Value::Bool(flag) => (*flag).into(),

@@ -1,6 +1,8 @@
 //! `trunkline catalog ...`: the manifests that this binary and this configuration have, read and checked here;
 //! no hub is asked. Exit code 1 where an entry is broken or does not do what it says.
 
+mod import;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -33,8 +35,14 @@ struct Verdict<'a> {
 /// Runs the verb.
 pub(crate) fn run(shared: &Shared, verb: &CatalogVerb) -> Result<(), Quit> {
     let (folders, is_named) = folders(&configuration(shared, None));
+    if let CatalogVerb::Import { file, slug, operations, out, force } = verb {
+        let options = ::catalog::import::Options { slug: slug.clone(), operations: operations.clone() };
+        let folder = out.clone().or_else(|| folders.into_iter().next());
+        return import::run(shared.json, file, &options, folder, *force);
+    }
     let all = gather(&folders, is_named);
     match verb {
+        CatalogVerb::Import { .. } => Ok(()),
         CatalogVerb::List => list(shared.json, &all),
         CatalogVerb::Show { slug } => show(shared.json, &all, slug),
         CatalogVerb::Verify { slug, pairs, run, timeout } => {
