@@ -180,10 +180,12 @@ async fn begin(app: &App, ticket: &str) -> Result<Response, Fault> {
     let body = format!(
         "<p>The connection <strong>{key}</strong> of this hub asks for your leave at <strong>{name}</strong>. Whoever may use the connection acts there in the name of the account that you sign in with.</p>\
          <p>Go on only if you, or somebody whom you trust, made this connection.</p>\
-         <p><a class=\"button\" rel=\"noreferrer\" href=\"{link}\">Go on to {name}</a></p>",
+         <p><a class=\"button\" rel=\"noreferrer\" href=\"{link}\">Go on to {name}</a></p>\
+         <p class=\"note\">It leads to <code>{host}</code>.</p>",
         key = escaped(row.key.as_str()),
         name = escaped(&leave.name),
         link = escaped(&link),
+        host = escaped(link.split('/').nth(2).unwrap_or_default()),
     );
     let mut response = page(StatusCode::OK, "Give leave", &body);
     let secure = if public(app).starts_with("https://") { "; Secure" } else { "" };

@@ -73,7 +73,9 @@ pub(crate) fn run(shared: &Shared, verb: &ConnectionVerb) -> Result<(), Quit> {
             let answer = block_on(hub.ask("POST", &path(connection, "/authorize"), Some(&body)))?;
             let code = answer.get("user_code").and_then(Value::as_str);
             let code = code.map(|code| format!(" and type in {code}")).unwrap_or_default();
-            show(&answer, format!("open {}{code}", cell(&answer, "url")));
+            // Whole: a link that is cut short leads nowhere.
+            let url = answer.get("url").and_then(Value::as_str).unwrap_or_default();
+            show(&answer, format!("open {}{code}", plain(url, 8_192)));
         }
         ConnectionVerb::Disconnect { connection } => {
             let answer = block_on(hub.ask("POST", &path(connection, "/disconnect"), None))?;
