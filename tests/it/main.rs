@@ -16,6 +16,7 @@ mod connections;
 mod doors;
 mod faults;
 mod lifecycle;
+mod looked_after;
 mod oauth;
 mod peers;
 mod reload;

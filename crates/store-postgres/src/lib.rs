@@ -18,6 +18,7 @@ mod migrate;
 mod requests;
 mod rows;
 mod sql;
+mod sweeps;
 mod toolsets;
 
 use std::sync::Arc;

@@ -22,6 +22,7 @@ mod readers;
 mod requests;
 mod rows;
 mod sql;
+mod sweeps;
 mod toolsets;
 mod writer;
 

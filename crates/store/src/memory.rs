@@ -9,6 +9,7 @@ mod integrations;
 mod leases;
 mod logs;
 mod requests;
+mod sweeps;
 mod toolsets;
 
 use std::collections::BTreeMap;

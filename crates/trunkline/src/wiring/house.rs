@@ -125,7 +125,14 @@ impl House {
     pub(crate) fn recorder(&self, config: &Config) -> Result<Recorder, Quit> {
         let opened = match config.hub.store {
             hub::Store::Memory => Recorder::memory(),
-            _ => Recorder::open(self.data.join(CALLS), LedgerOptions::default(), Arc::clone(&self.clock)),
+            _ => {
+                // A file holds a day at most: there is room for every day that is kept.
+                let days = usize::try_from(config.hub.upkeep.retention.calls_days).unwrap_or(usize::MAX);
+                let usual = LedgerOptions::default();
+                let segments_max = usual.segments_max.max(days.saturating_add(2));
+                let options = LedgerOptions { segments_max, ..usual };
+                Recorder::open(self.data.join(CALLS), options, Arc::clone(&self.clock))
+            }
         };
         opened.map_err(|error| {
             Quit::failed(error.to_string()).with_hint("check the disk and the data folder's owner")
