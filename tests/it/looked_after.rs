@@ -10,11 +10,11 @@ use testkit::program::{Program, command};
 const CONFIG: &str = "health_interval: 5\n";
 
 /// Starts the fixture on an address, and says where it is.
-fn fixture(listen: &str) -> (Program, String) {
+async fn fixture(listen: &str) -> (Program, String) {
     let mut line = command(binary("mcp-fixture").unwrap());
     line.args(["--listen", listen]);
     let mut program = Program::start(line).unwrap();
-    let first: Value = serde_json::from_str(&program.line(Duration::from_secs(20)).unwrap()).unwrap();
+    let first: Value = serde_json::from_str(&program.line(Duration::from_secs(20)).await.unwrap()).unwrap();
     let url = first["url"].as_str().unwrap().to_owned();
     (program, url)
 }
@@ -37,7 +37,7 @@ async fn until_status(hub: &Hub, wanted: &str) {
 #[tokio::test]
 async fn an_upstream_that_dies_and_comes_back_is_seen_without_anybody_calling() {
     let hub = Hub::start(CONFIG).await.unwrap();
-    let (mut upstream, url) = fixture("127.0.0.1:0");
+    let (mut upstream, url) = fixture("127.0.0.1:0").await;
     let schema = json!({ "type": "object", "properties": { "protocol": {}, "url": {} } });
     let body = json!({ "name": "Any", "type": "mcp", "category": "other", "config_schema": schema });
     hub.http(Method::PUT, "/api/v1/integrations/any", &body).await.unwrap();
@@ -56,7 +56,7 @@ async fn an_upstream_that_dies_and_comes_back_is_seen_without_anybody_calling() 
     upstream.stop().unwrap();
     until_status(&hub, "error").await;
     let address = url.strip_prefix("http://").and_then(|rest| rest.split('/').next()).unwrap();
-    let (_again, same) = fixture(address);
+    let (_again, same) = fixture(address).await;
     assert_eq!(same, url);
     until_status(&hub, "connected").await;
 

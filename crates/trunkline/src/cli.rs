@@ -97,13 +97,22 @@ pub(crate) enum Verb {
     },
     /// Look for what would keep the hub from working, with remedies
     Doctor,
-    /// Turn the mcpServers file of a desktop client into entries of the configuration
+    /// Turn the mcpServers file of a desktop client into entries of the configuration, or put a document of `export --connections` into the hub
     Import {
-        /// claude_desktop_config.json, .mcp.json, mcp.json of an editor
+        /// claude_desktop_config.json, .mcp.json, mcp.json of an editor; or what `export --connections` printed
         file: PathBuf,
         /// Add them to the configuration file instead of printing them
         #[arg(long)]
         write: bool,
+        /// Of a document of the hub: only say what would be done
+        #[arg(long)]
+        dry_run: bool,
+        /// Of a document with secrets: the file whose first line is their passphrase
+        #[arg(long, value_name = "FILE")]
+        passphrase_file: Option<PathBuf>,
+        /// The exact command line that an imported connection may start, as the refusal without it tells; may be repeated
+        #[arg(long = "consent", value_name = "COMMAND LINE")]
+        consents: Vec<String>,
     },
     /// Print what others need: the client configuration that points at this hub, or this configuration without secrets
     Export {
@@ -113,6 +122,15 @@ pub(crate) enum Verb {
         /// For clients that start a program instead of calling a URL
         #[arg(long)]
         stdio: bool,
+        /// Instead: the connections, toolsets and entries of the catalogue that were made through the API
+        #[arg(long, conflicts_with_all = ["stdio", "what"])]
+        connections: bool,
+        /// With --connections: their secrets too, sealed under a passphrase
+        #[arg(long, requires_all = ["connections", "passphrase_file"])]
+        secrets: bool,
+        /// The file whose first line is the passphrase, of at least 12 bytes
+        #[arg(long, value_name = "FILE", requires = "secrets")]
+        passphrase_file: Option<PathBuf>,
     },
     /// API keys
     #[command(subcommand)]
@@ -431,6 +449,9 @@ mod tests {
             "trunkline catalog list --json",
             "trunkline catalog verify git --run repository=/r",
             "trunkline export config",
+            "trunkline export --connections",
+            "trunkline export --connections --secrets --passphrase-file p",
+            "trunkline import d.json --dry-run --passphrase-file p --consent sleep",
             "trunkline explain TL-1402",
         ] {
             assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
@@ -439,8 +460,11 @@ mod tests {
         assert!(
             matches!(probe.verb, Verb::Probe { url: None, command, .. } if command == ["npx", "-y", "server", "--flag"])
         );
-        for line in
-            ["trunkline", "trunkline serv", "trunkline mcp --toolset a --connection b", "trunkline user list"]
+        for line in [
+            "trunkline export --connections --secrets",
+            "trunkline export --passphrase-file p",
+            "trunkline export client --connections",
+            "trunkline", "trunkline serv", "trunkline mcp --toolset a --connection b", "trunkline user list"]
         {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
         }
