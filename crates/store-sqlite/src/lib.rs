@@ -6,6 +6,7 @@
 //! (`store::FolderLock`, taken by the binary).
 
 pub mod backup;
+mod bulk;
 mod commands;
 mod connections;
 mod copy;

@@ -6,6 +6,7 @@
 //! Start reading at [`Store`], then [`Command`].
 
 mod api_key;
+mod bulk;
 mod command;
 mod connection;
 #[cfg(feature = "contract")]
@@ -33,6 +34,10 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 pub use api_key::{API_KEYS_MAX, ApiKeyRow, ApiKeys, Touch};
+pub use bulk::{
+    Bulk, Cell, CellRow, Column, ColumnKind, CopiedRows, MOVE_LEASE, Progress, TABLES, Table, is_half_moved,
+    move_all,
+};
 pub use command::{COMMANDS_MAX, Command};
 pub use connection::{
     CONNECTIONS_MAX, Connected, ConnectionChange, ConnectionCommand, ConnectionCursor, ConnectionQuery,

@@ -163,6 +163,9 @@ impl State {
             Command::Toolset(command) => self.run_toolset(command)?,
             Command::Lease(command) => self.run_lease(command)?,
             Command::Request(command) => self.run_request(command)?,
+            Command::Copy(_) => {
+                return Err(StoreError::Conflict { detail: "nothing can be moved into memory" });
+            }
         }
         Ok(())
     }

@@ -172,6 +172,12 @@ pub(crate) enum Verb {
         #[arg(long)]
         check: bool,
     },
+    /// Copy everything from the configured store into another that is empty, while the hub is stopped
+    Migrate {
+        /// postgres://..., or sqlite:PATH; references such as "${DATABASE_URL}" are replaced
+        #[arg(long, value_name = "STORE")]
+        to: String,
+    },
     /// What an error code means and what to do
     Explain {
         /// For example TL-1402
@@ -220,6 +226,12 @@ pub(crate) enum KeyVerb {
     Revoke {
         /// Its id, key_...
         id: String,
+    },
+    /// Wrap every data key by another master key, while the hub is stopped; API keys stay good
+    RotateMaster {
+        /// The file with the new master key; made where it is not there yet
+        #[arg(long, value_name = "FILE")]
+        new_key_file: PathBuf,
     },
 }
 
@@ -443,6 +455,8 @@ mod tests {
             "trunkline probe https://h/mcp",
             "trunkline key new ci --allow files__* --manage --expires 30",
             "trunkline key rotate key_0",
+            "trunkline migrate --to sqlite:data/",
+            "trunkline key rotate-master --new-key-file new.key",
             "trunkline connection test files",
             "trunkline calls --tail --search x",
             "trunkline config default",

@@ -15,13 +15,15 @@ mod export;
 mod import;
 mod key;
 mod mcp;
+mod migrate;
 mod probe;
+mod rotate_master;
 mod serve;
 mod status;
 mod tools;
 mod toolset;
 
-use crate::cli::{Cli, ConfigVerb, Shared, Verb};
+use crate::cli::{Cli, ConfigVerb, KeyVerb, Shared, Verb};
 use crate::config::{Config, Wanted, load};
 use crate::say::Quit;
 
@@ -68,7 +70,9 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Quit> {
         }
         Verb::Backup { folder } => backup::make(shared, folder),
         Verb::Restore { folder, check } => backup::restore(shared, folder, *check),
+        Verb::Migrate { to } => migrate::run(shared, to),
         Verb::Doctor => doctor::run(shared),
+        Verb::Key(KeyVerb::RotateMaster { new_key_file }) => rotate_master::run(shared, new_key_file),
         Verb::Key(verb) => key::run(shared, verb),
         Verb::Catalog(verb) => catalog::run(shared, verb),
         Verb::Connection(verb) => connection::run(shared, verb),
