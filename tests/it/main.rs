@@ -17,6 +17,7 @@ mod doors;
 mod faults;
 mod lifecycle;
 mod looked_after;
+mod moving;
 mod oauth;
 mod peers;
 mod reload;

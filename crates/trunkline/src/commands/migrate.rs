@@ -112,10 +112,8 @@ async fn moved(
         }
     };
     let is_terminal = std::io::stderr().is_terminal();
-    let done = move_all(&*source, &*there, &*clock, &|table, done, total| {
-        show(is_terminal, table, done, total);
-    });
-    let done = done.await;
+    let progress = |table: &'static str, done, total| show(is_terminal, table, done, total);
+    let done = move_all(&*source, &*there, &*clock, &progress).await;
     source.close().await;
     there.close().await;
     drop((lock, other_lock));
