@@ -39,6 +39,13 @@ fn run(mut command: Command) -> Output {
     command.output().unwrap()
 }
 
+/// A command on the hub's own folder, for while it is stopped.
+fn offline(hub: &Hub, arguments: &[&str]) -> Output {
+    let mut command = hub.command(arguments).unwrap();
+    command.env("TRUNKLINE_DATA", hub.folder().join("data"));
+    run(command)
+}
+
 fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
@@ -82,27 +89,27 @@ async fn under_another_master_key_and_in_another_store_everything_is_there() {
     let mut hub = furnished().await;
     let new_key = hub.folder().join("new.key").display().to_string();
     let rotate = ["key", "rotate-master", "--new-key-file", &new_key];
-    let running = run(hub.command(&rotate).unwrap());
+    let running = offline(&hub, &rotate);
     assert!(!running.status.success() && text(&running).contains("in use"), "{}", text(&running));
 
     hub.program().signal(Signal::KILL).unwrap();
-    let mut rotated = run(hub.command(&rotate).unwrap());
+    let mut rotated = offline(&hub, &rotate);
     for _ in 0..50 {
         if rotated.status.success() {
             break;
         }
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-        rotated = run(hub.command(&rotate).unwrap());
+        rotated = offline(&hub, &rotate);
     }
     assert!(text(&rotated).contains("1 of 1 data keys wrapped anew"), "{}", text(&rotated));
-    let again = run(hub.command(&rotate).unwrap());
+    let again = offline(&hub, &rotate);
     assert!(text(&again).contains("0 of 1 data keys wrapped anew"), "{}", text(&again));
 
     let elsewhere = hub.folder().join("elsewhere/trunkline.db");
     let to = format!("sqlite:{}", elsewhere.display());
-    let moved = run(hub.command(&["migrate", "--to", &to]).unwrap());
+    let moved = offline(&hub, &["migrate", "--to", &to]);
     assert!(moved.status.success(), "{}", text(&moved));
-    let full = run(hub.command(&["migrate", "--to", &to]).unwrap());
+    let full = offline(&hub, &["migrate", "--to", &to]);
     assert!(!full.status.success() && text(&full).contains("not empty"), "{}", text(&full));
 
     // The API key that was made under the first master key still opens everything.

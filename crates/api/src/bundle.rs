@@ -211,7 +211,8 @@ async fn connections(app: &App, caller: &Caller) -> Result<Vec<ConnectionRow>, P
         let page = app.parts.store.list_connections(Scope::from(caller.owner.workspace), query).await?;
         rows.extend(page.items.into_iter().map(|one| one.connection));
         if rows.len() > CONNECTIONS_MAX {
-            let what = format!("there are more than {CONNECTIONS_MAX} connections, too many for one document");
+            let what =
+                format!("there are more than {CONNECTIONS_MAX} connections, too many for one document");
             return Err(Fault::new(Code::TOO_LARGE, what)
                 .with_hint("`trunkline backup` and `trunkline migrate` copy whole stores")
                 .into());
@@ -230,10 +231,9 @@ async fn exported_integration(app: &App, row: IntegrationRow) -> Result<Exported
     let mut earlier = app.parts.store.list_integration_versions(workspace, row.id).await?;
     earlier.retain(|one| one.version != row.version);
     earlier.reverse();
-    let earlier = earlier.into_iter().map(|one| ExportedVersion {
-        version: one.version,
-        config_schema: one.config_schema.value(),
-    });
+    let earlier = earlier
+        .into_iter()
+        .map(|one| ExportedVersion { version: one.version, config_schema: one.config_schema.value() });
     Ok(ExportedIntegration {
         earlier: earlier.collect(),
         slug: row.slug,

@@ -19,8 +19,8 @@ use crate::app::{App, Parts};
 use crate::connections::{change, create, credentials, health, lifecycle, list, log};
 use crate::rescue::Problem;
 use crate::{
-    bundle, calls, docs, door, errors, guard, integrations, keys, oauth, openapi, operations, search, status, tools,
-    toolsets,
+    bundle, calls, docs, door, errors, guard, integrations, keys, oauth, openapi, operations, search, status,
+    tools, toolsets,
 };
 
 /// What a caller has to have.

@@ -185,9 +185,7 @@ pub(crate) fn command(
         {
             None
         }
-        Some(before) => {
-            Some(ToolsetCommand::Update { row: Box::new(row), expected: Some(before.revision) })
-        }
+        Some(before) => Some(ToolsetCommand::Update { row: Box::new(row), expected: Some(before.revision) }),
     })
 }
 

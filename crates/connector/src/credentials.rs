@@ -193,10 +193,7 @@ impl Credentials {
     ///
     /// # Errors
     /// The store; a value that does not open.
-    pub async fn carried(
-        &self,
-        connection: &ConnectionRow,
-    ) -> Result<BTreeMap<String, CarriedValue>, Fault> {
+    pub async fn carried(&self, connection: &ConnectionRow) -> Result<BTreeMap<String, CarriedValue>, Fault> {
         let mut values = BTreeMap::new();
         for row in self.rows(connection).await?.into_iter().filter(|row| row.user.is_none()) {
             let ring = self.ring_with(connection.owner.workspace, row.key_version).await?;

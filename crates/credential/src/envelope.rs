@@ -273,7 +273,11 @@ pub(crate) fn seal(
     Ok(sealed)
 }
 
-pub(crate) fn open(key: &LessSafeKey, aad: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, EnvelopeError> {
+pub(crate) fn open(
+    key: &LessSafeKey,
+    aad: &[u8],
+    sealed: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, EnvelopeError> {
     let (format, rest) = sealed.split_first().ok_or(EnvelopeError::Forged)?;
     let (nonce, body) = rest.split_at_checked(NONCE_LEN).ok_or(EnvelopeError::Forged)?;
     if *format != FORMAT {

@@ -100,11 +100,7 @@ pub fn open_under(
     Ok(Secret::new(text.to_owned()))
 }
 
-fn derive(
-    passphrase: &Secret,
-    salt: &[u8],
-    rounds: u32,
-) -> Result<Zeroizing<[u8; 32]>, PassphraseError> {
+fn derive(passphrase: &Secret, salt: &[u8], rounds: u32) -> Result<Zeroizing<[u8; 32]>, PassphraseError> {
     if !(ROUNDS_MIN..=ROUNDS_MAX).contains(&rounds) {
         return Err(PassphraseError::Rounds(rounds));
     }

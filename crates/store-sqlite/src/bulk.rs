@@ -20,9 +20,9 @@ impl Bulk for SqliteStore {
             .look("read a table", move |db| {
                 let key = table.key.join(", ");
                 let (columns, name) = (table.column_list(), table.name);
-                let beyond = after.as_ref().map_or(String::new(), |after| {
-                    format!("WHERE ({key}) > ({})", marks(after.len()))
-                });
+                let beyond = after
+                    .as_ref()
+                    .map_or(String::new(), |after| format!("WHERE ({key}) > ({})", marks(after.len())));
                 let sql = format!("SELECT {columns} FROM {name} {beyond} ORDER BY {key} LIMIT ?");
                 let mut values: Vec<Value> = after.unwrap_or_default().into_iter().map(value).collect();
                 values.push(Value::Integer(rows(limit)));

@@ -94,8 +94,8 @@ async fn every_table_and_column_of_the_schema_is_moved() {
         .unwrap();
     let schema: std::collections::BTreeSet<(String, String)> =
         query.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect();
-    let moved = store::TABLES.iter().flat_map(|table| {
-        table.columns.iter().map(|column| (table.name.to_owned(), column.name.to_owned()))
-    });
+    let moved = store::TABLES
+        .iter()
+        .flat_map(|table| table.columns.iter().map(|column| (table.name.to_owned(), column.name.to_owned())));
     assert_eq!(moved.collect::<std::collections::BTreeSet<_>>(), schema);
 }

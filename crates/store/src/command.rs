@@ -4,9 +4,9 @@ use model::id::{ApiKeyId, WorkspaceId};
 use model::{Key, Timestamp};
 
 use crate::{
-    ApiKeyRow, ConnectionCommand, CopiedRows, CredentialCommand, DataKeyCommand, FACT_BYTES_MAX, Fact, FactKind,
-    HealthCommand, IntegrationCommand, LeaseCommand, LogCommand, NewOwner, RequestCommand, StoreError,
-    ToolsetCommand, Touch,
+    ApiKeyRow, ConnectionCommand, CopiedRows, CredentialCommand, DataKeyCommand, FACT_BYTES_MAX, Fact,
+    FactKind, HealthCommand, IntegrationCommand, LeaseCommand, LogCommand, NewOwner, RequestCommand,
+    StoreError, ToolsetCommand, Touch,
 };
 
 /// The most commands of one transaction, and the most touches of one command.

@@ -478,8 +478,11 @@ mod tests {
             "trunkline export --connections --secrets",
             "trunkline export --passphrase-file p",
             "trunkline export client --connections",
-            "trunkline", "trunkline serv", "trunkline mcp --toolset a --connection b", "trunkline user list"]
-        {
+            "trunkline",
+            "trunkline serv",
+            "trunkline mcp --toolset a --connection b",
+            "trunkline user list",
+        ] {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
         }
     }

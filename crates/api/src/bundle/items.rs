@@ -63,7 +63,8 @@ impl<'a> Import<'a> {
         }
         let done = if before.is_some() { Done::Changed } else { Done::Made };
         // Oldest first and the present one last, all or none: each becomes known on its way.
-        let mut rows = missing.into_iter().map(|one_of| self.row(one, Some(one_of))).collect::<Result<Vec<_>, _>>()?;
+        let mut rows =
+            missing.into_iter().map(|one_of| self.row(one, Some(one_of))).collect::<Result<Vec<_>, _>>()?;
         rows.push(present);
         if self.is_dry_run {
             return Ok(done);
@@ -126,7 +127,9 @@ impl<'a> Import<'a> {
         let before = self.app.parts.store.find_connection_by_key(scope, &key).await?;
         if before.as_ref().is_some_and(|row| row.integration != one.integration) {
             let what = format!("`{key}` is here already, as a connection with something else");
-            return Err(Fault::new(Code::CONFLICT, what).with_hint("remove the one that is here first").into());
+            return Err(Fault::new(Code::CONFLICT, what)
+                .with_hint("remove the one that is here first")
+                .into());
         }
         let wanted = self.wanted(one, key, &integration, before.as_ref())?;
         let line = self.app.parts.directory.command_line(&wanted)?;

@@ -26,7 +26,8 @@ async fn send(hub: &Hub, method: Method, path: &str, body: &Value) -> Answer {
 /// A hub with an entry of its own in two versions, connections with both kinds of entries, and a toolset.
 async fn furnished() -> Hub {
     let hub = empty().await;
-    let schema = |max: u32| json!({ "type": "object", "properties": { "n": { "type": "integer", "maximum": max } } });
+    let schema =
+        |max: u32| json!({ "type": "object", "properties": { "n": { "type": "integer", "maximum": max } } });
     let entry = |version: &str, max| json!({ "name": "Own", "type": "mcp", "category": "other", "config_schema": schema(max), "version": version });
     for (version, max) in [("1.0.0", 5), ("2.0.0", 9)] {
         let made = send(&hub, Method::PUT, "/api/v1/integrations/own", &entry(version, max)).await;
@@ -36,7 +37,8 @@ async fn furnished() -> Hub {
             assert_eq!(send(&hub, Method::POST, "/api/v1/connections", &one).await.status, 201);
         }
     }
-    for (name, url) in [("Notes é", "https://notes.example.com/mcp"), ("mail", "https://mail.example.com/")] {
+    for (name, url) in [("Notes é", "https://notes.example.com/mcp"), ("mail", "https://mail.example.com/")]
+    {
         let one = json!({ "integration": "server", "name": name, "connection_config": { "url": url }, "auth_method": "api_key" });
         let made = send(&hub, Method::POST, "/api/v1/connections", &one).await;
         assert_eq!(made.status, 201, "{}", made.text);
@@ -109,7 +111,9 @@ async fn secrets_go_sealed_and_open_with_their_passphrase_only() {
     assert_eq!(sealed.json["sealed"]["rounds"], 600_000);
     let other = empty().await;
 
-    let wrong = import(&other, json!({ "document": sealed.json, "passphrase": "correct horse battery stable" })).await;
+    let wrong =
+        import(&other, json!({ "document": sealed.json, "passphrase": "correct horse battery stable" }))
+            .await;
     assert_eq!(wrong.status, 422, "{}", wrong.text);
     assert!(wrong.json["detail"].as_str().unwrap().contains("another passphrase"), "{}", wrong.text);
     // Where the secrets would go is part of what is sealed.

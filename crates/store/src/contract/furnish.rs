@@ -6,9 +6,9 @@ use super::given::{at, check, connections, credential, log};
 use super::toolsets::toolset;
 use super::{NOW, candidate, key};
 use crate::{
-    Command, CredentialCommand, CredentialRow, DataKeyCommand, DataKeyRow, DataKeyState, Fact, FactKind, HealthCommand,
-    Json, LogCommand, LogRow, PreviousValue, Replaces, RequestCommand, RequestKey, RequestRow, Store, ToolsetCommand,
-    hour_of,
+    Command, CredentialCommand, CredentialRow, DataKeyCommand, DataKeyRow, DataKeyState, Fact, FactKind,
+    HealthCommand, Json, LogCommand, LogRow, PreviousValue, Replaces, RequestCommand, RequestKey, RequestRow,
+    Store, ToolsetCommand, hour_of,
 };
 
 /// Fills an empty store whose owner is number `n`.

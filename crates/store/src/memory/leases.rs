@@ -25,7 +25,8 @@ impl State {
                 if there.is_some_and(|lease| lease.expires_at > now) {
                     return Err(StoreError::LeaseHeld);
                 }
-                let token = there.map_or_else(|| crate::first_token(now), |lease| lease.token.saturating_add(1));
+                let token =
+                    there.map_or_else(|| crate::first_token(now), |lease| lease.token.saturating_add(1));
                 let lease = Lease { name: name.clone(), holder, token, expires_at };
                 Arc::make_mut(&mut self.leases).insert(name, lease);
             }

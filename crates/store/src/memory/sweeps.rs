@@ -35,9 +35,7 @@ impl Sweeps for MemoryStore {
                 }
                 Old::Requests => {
                     let requests = state.requests.values();
-                    requests
-                        .filter(|row| row.key.workspace == workspace && row.expires_at <= before)
-                        .count()
+                    requests.filter(|row| row.key.workspace == workspace && row.expires_at <= before).count()
                 }
                 Old::Leases => state.old_leases(before, limit).len(),
             };

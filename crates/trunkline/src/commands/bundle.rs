@@ -83,7 +83,8 @@ fn tell(shared: &Shared, report: &Value) {
         rows.push(["kind", "key", "outcome", "detail"].map(|name| cell(one, name)).to_vec());
     }
     out(&table(&rows));
-    let counts = ["made", "changed", "skipped", "failed"].map(|name| format!("{} {name}", cell(report, name)));
+    let counts =
+        ["made", "changed", "skipped", "failed"].map(|name| format!("{} {name}", cell(report, name)));
     let is_dry = report.get("is_dry_run").and_then(Value::as_bool).unwrap_or(false);
     out(&format!("{}{}", counts.join(", "), if is_dry { "; nothing was done (--dry-run)" } else { "" }));
 }

@@ -45,7 +45,9 @@ pub(crate) fn run(shared: &Shared, to: &str) -> Result<(), Quit> {
         let rows: u64 = counts.iter().map(|(_, count)| count).sum();
         out(&format!("{rows} rows in {} tables are there, as many as here", counts.len()));
     }
-    note("call records stay in the data folder, and the master key where it is: the hub needs the same one there");
+    note(
+        "call records stay in the data folder, and the master key where it is: the hub needs the same one there",
+    );
     note("set `store` in the configuration to where the data is now; what is here is as it was");
     Ok(())
 }
@@ -65,11 +67,7 @@ fn target(to: &Secret) -> Result<Target, Quit> {
     }
 }
 
-async fn moved(
-    from: &hub::Store,
-    data: &Path,
-    target: &Target,
-) -> Result<Vec<(&'static str, u64)>, Quit> {
+async fn moved(from: &hub::Store, data: &Path, target: &Target) -> Result<Vec<(&'static str, u64)>, Quit> {
     let failed = |error: StoreError| Quit::from(error.fault());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     // Whoever holds the folder may write: first the locks, then the stores.
@@ -81,8 +79,11 @@ async fn moved(
         hub::Store::Sqlite => {
             let database = data.join(DATABASE);
             if !database.exists() {
-                return Err(Quit::failed(format!("no hub has run on the data folder {} yet", data.display()))
-                    .with_hint("name another folder with --data"));
+                return Err(Quit::failed(format!(
+                    "no hub has run on the data folder {} yet",
+                    data.display()
+                ))
+                .with_hint("name another folder with --data"));
             }
             Arc::new(SqliteStore::open(database, Arc::clone(&clock)).await.map_err(failed)?)
         }
@@ -141,7 +142,7 @@ fn show(is_terminal: bool, table: &str, done: u64, total: u64) {
         }
         return;
     }
-    let filled = if total == 0 { BAR } else { done.saturating_mul(BAR) / total };
+    let filled = done.saturating_mul(BAR).checked_div(total).unwrap_or(BAR);
     let bar: String = (0..BAR).map(|at| if at < filled { '#' } else { '.' }).collect();
     let end = if done >= total { "\n" } else { "" };
     let mut stderr = std::io::stderr().lock();

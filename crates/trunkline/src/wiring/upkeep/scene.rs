@@ -8,8 +8,8 @@ use model::{
     SeededEntropy, Timestamp,
 };
 use store::{
-    ConnectionCommand, ConnectionRow, IntegrationCommand, IntegrationRow, Json, MemoryStore, NewOwner, Origin,
-    Scope, StatusMove, Store,
+    ConnectionCommand, ConnectionRow, IntegrationCommand, IntegrationRow, Json, MemoryStore, NewOwner,
+    Origin, Scope, StatusMove, Store,
 };
 
 /// When scenes begin.
