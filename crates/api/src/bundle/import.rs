@@ -9,6 +9,7 @@ use axum::extract::State;
 use connector::carry::{Carried, open_secrets};
 use model::{Code, Fault, Secret};
 use serde::{Deserialize, Serialize};
+use store::ConnectionRow;
 use utoipa::ToSchema;
 
 use super::items::Import;
@@ -149,4 +150,15 @@ async fn secrets_of(document: &Document, passphrase: Option<Secret>) -> Result<O
 
 fn maybe_secret<'de, D: serde::Deserializer<'de>>(source: D) -> Result<Option<Secret>, D::Error> {
     Ok(Option::<String>::deserialize(source)?.map(Secret::new))
+}
+
+/// Whether what its owner wrote is the same.
+pub(super) fn is_same(there: &ConnectionRow, wanted: &ConnectionRow) -> bool {
+    there.name == wanted.name
+        && there.version == wanted.version
+        && there.config.value() == wanted.config.value()
+        && there.auth_method == wanted.auth_method
+        && there.is_shared == wanted.is_shared
+        && there.is_per_user == wanted.is_per_user
+        && there.egress_private == wanted.egress_private
 }

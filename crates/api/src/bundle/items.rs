@@ -12,7 +12,7 @@ use store::{
     IntegrationRow, Json as StoredJson, Origin, Scope,
 };
 
-use super::import::Done;
+use super::import::{Done, is_same};
 use super::{Document, ExportedConnection, ExportedIntegration, ExportedToolset, ExportedVersion};
 use crate::app::App;
 use crate::connections::create::{check_config, check_consent, check_length, log_entry, unfit};
@@ -294,15 +294,4 @@ impl<'a> Import<'a> {
         }
         Ok(done)
     }
-}
-
-/// Whether what its owner wrote is the same.
-fn is_same(there: &ConnectionRow, wanted: &ConnectionRow) -> bool {
-    there.name == wanted.name
-        && there.version == wanted.version
-        && there.config.value() == wanted.config.value()
-        && there.auth_method == wanted.auth_method
-        && there.is_shared == wanted.is_shared
-        && there.is_per_user == wanted.is_per_user
-        && there.egress_private == wanted.egress_private
 }
