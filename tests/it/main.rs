@@ -17,6 +17,8 @@ mod doors;
 mod faults;
 mod idle;
 mod lifecycle;
+mod looked_after;
+mod moving;
 mod oauth;
 mod peers;
 mod reload;

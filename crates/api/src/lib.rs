@@ -9,6 +9,7 @@
 
 mod app;
 mod body;
+mod bundle;
 mod calls;
 mod connections;
 mod directory;

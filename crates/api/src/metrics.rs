@@ -28,7 +28,19 @@ const BUCKETS: [f64; 13] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.25
 pub struct Counters {
     calls: Family<CallLabels, Counter>,
     durations: Family<ConnectionLabel, Histogram, fn() -> Histogram>,
+    removed: Family<WhatLabel, Counter>,
+    checks: Family<CheckLabel, Counter>,
     known: RwLock<HashSet<Key>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WhatLabel {
+    what: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CheckLabel {
+    outcome: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -67,6 +79,8 @@ impl Counters {
         Self {
             calls: Family::default(),
             durations: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
+            removed: Family::default(),
+            checks: Family::default(),
             known: RwLock::default(),
         }
     }
@@ -80,6 +94,17 @@ impl Counters {
         let seconds = record.duration_us as f64 / 1_000_000.0;
         self.durations.get_or_create(&ConnectionLabel { connection: connection.clone() }).observe(seconds);
         self.calls.get_or_create(&CallLabels { connection, kind, outcome }).inc();
+    }
+
+    /// Counts what retention has removed.
+    pub fn count_removed(&self, what: &'static str, count: u64) {
+        self.removed.get_or_create(&WhatLabel { what }).inc_by(count);
+    }
+
+    /// Counts one check of a connection that nobody asked for.
+    pub fn count_check(&self, is_good: bool) {
+        let outcome = if is_good { "ok" } else { "error" };
+        self.checks.get_or_create(&CheckLabel { outcome }).inc();
     }
 
     fn label(&self, connection: Option<&Key>) -> Label {
@@ -130,6 +155,10 @@ pub(crate) fn text(app: &App) -> Result<String, fmt::Error> {
     registry.register_with_unit("call_duration", help, Unit::Seconds, counters.durations.clone());
     let dropped = ConstCounter::new(parts.recorder.dropped());
     registry.register("records_dropped", "Call records that were lost before they were written", dropped);
+    let help = "What retention has removed, or added to its hours";
+    registry.register("removed", help, counters.removed.clone());
+    let help = "Checks of connections that the hub made by itself";
+    registry.register("health_checks", help, counters.checks.clone());
     registry.register("open_calls", "Calls that are running", open_calls(app));
     registry.register("connections", "Connections by how they run", connections(app));
     let uptime = seconds(parts.clock.now().ms_since(parts.settings.started_at));

@@ -73,12 +73,12 @@ pub(crate) struct ToolsetView {
 #[serde(deny_unknown_fields)]
 pub(crate) struct ToolsetBody {
     #[schema(min_length = 1, max_length = 256)]
-    name: String,
+    pub(crate) name: String,
     #[serde(default)]
     #[schema(max_length = 4096)]
-    description: String,
+    pub(crate) description: String,
     #[schema(max_items = 1000)]
-    tools: Vec<ChosenTool>,
+    pub(crate) tools: Vec<ChosenTool>,
 }
 
 /// The toolsets made here, by key
@@ -122,31 +122,10 @@ pub(crate) async fn put(
     Sent(body): Sent<ToolsetBody>,
 ) -> Result<Response, Problem> {
     let key = key.parse::<Key>().map_err(|error| unfit(format!("toolset: {error}")))?;
-    check(&body)?;
-    if app.parts.directory.file_toolsets().contains(&key) {
-        let detail = format!("the toolset `{key}` is written in the configuration file");
-        return Err(Fault::new(Code::CONFLICT, detail)
-            .with_hint("change it there, or choose another key")
-            .into());
-    }
-    let now = app.parts.clock.now();
     let before = app.parts.store.find_toolset(caller.owner.workspace, &key).await?;
-    let tools = serde_json::to_value(&body.tools).map_err(|error| unfit(format!("tools: {error}")))?;
-    let row = ToolsetRow {
-        owner: caller.owner,
-        key: key.clone(),
-        name: body.name.trim().to_owned(),
-        description: body.description,
-        tools: StoredJson::from_value("tools", &tools)?,
-        revision: 1,
-        created_at: now,
-        updated_at: now,
-    };
-    let command = match &before {
-        None => ToolsetCommand::Insert(Box::new(row)),
-        Some(before) => ToolsetCommand::Update { row: Box::new(row), expected: Some(before.revision) },
-    };
-    app.parts.store.change_toolset(command).await?;
+    if let Some(command) = command(&app, &caller, &key, body, before.as_ref())? {
+        app.parts.store.change_toolset(command).await?;
+    }
     app.parts.directory.settle().await;
     let row = find(&app, &caller, key.as_str()).await?;
     let headers = [(ETAG, etag(row.revision)), (LOCATION, format!("/api/v1/toolsets/{key}"))];
@@ -168,6 +147,46 @@ pub(crate) async fn delete(
     app.parts.store.change_toolset(command).await?;
     app.parts.directory.settle().await;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// What makes a toolset be as `body` says; `None` where it is already.
+pub(crate) fn command(
+    app: &App,
+    caller: &Caller,
+    key: &Key,
+    body: ToolsetBody,
+    before: Option<&ToolsetRow>,
+) -> Result<Option<ToolsetCommand>, Problem> {
+    check(&body)?;
+    if app.parts.directory.file_toolsets().contains(key) {
+        let detail = format!("the toolset `{key}` is written in the configuration file");
+        return Err(Fault::new(Code::CONFLICT, detail)
+            .with_hint("change it there, or choose another key")
+            .into());
+    }
+    let now = app.parts.clock.now();
+    let tools = serde_json::to_value(&body.tools).map_err(|error| unfit(format!("tools: {error}")))?;
+    let row = ToolsetRow {
+        owner: caller.owner,
+        key: key.clone(),
+        name: body.name.trim().to_owned(),
+        description: body.description,
+        tools: StoredJson::from_value("tools", &tools)?,
+        revision: 1,
+        created_at: now,
+        updated_at: now,
+    };
+    Ok(match before {
+        None => Some(ToolsetCommand::Insert(Box::new(row))),
+        Some(before)
+            if before.name == row.name
+                && before.description == row.description
+                && before.tools.value() == row.tools.value() =>
+        {
+            None
+        }
+        Some(before) => Some(ToolsetCommand::Update { row: Box::new(row), expected: Some(before.revision) }),
+    })
 }
 
 async fn find(app: &App, caller: &Caller, key: &str) -> Result<ToolsetRow, Problem> {

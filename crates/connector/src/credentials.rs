@@ -15,6 +15,8 @@ use store::{
     Replaces, Scope, Store, StoreError,
 };
 
+use crate::carry::CarriedValue;
+
 /// The largest value, bytes.
 pub const VALUE_LEN_MAX: usize = 32 * 1024;
 /// Rows that are sealed anew between two looks at how far it is.
@@ -184,6 +186,21 @@ impl Credentials {
             opened.insert(connection, self.open_rows(workspace, rows.iter()).await);
         }
         Ok(opened)
+    }
+
+    /// The values of a connection that all users share, as they are carried to another hub: those that have
+    /// expired among them.
+    ///
+    /// # Errors
+    /// The store; a value that does not open.
+    pub async fn carried(&self, connection: &ConnectionRow) -> Result<BTreeMap<String, CarriedValue>, Fault> {
+        let mut values = BTreeMap::new();
+        for row in self.rows(connection).await?.into_iter().filter(|row| row.user.is_none()) {
+            let ring = self.ring_with(connection.owner.workspace, row.key_version).await?;
+            let value = ring.open(place_of(&row), row.key_version, &row.sealed).map_err(unopened)?;
+            values.insert(row.field, CarriedValue { value, expires_at: row.expires_at });
+        }
+        Ok(values)
     }
 
     async fn open_rows(

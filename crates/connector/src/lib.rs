@@ -4,6 +4,7 @@
 //! Not its job: deciding whether a call may happen (`call`) or how a client speaks (`mcp-door`).
 //! `call` is the only room that calls [`Connector::call`].
 
+pub mod carry;
 pub mod credentials;
 pub mod ctx;
 pub mod inventory;

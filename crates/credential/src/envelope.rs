@@ -245,7 +245,7 @@ impl DataKey {
     }
 }
 
-fn aead_key(bytes: &[u8; KEY_LEN]) -> LessSafeKey {
+pub(crate) fn aead_key(bytes: &[u8; KEY_LEN]) -> LessSafeKey {
     match UnboundKey::new(&AES_256_GCM_SIV, bytes) {
         Ok(key) => LessSafeKey::new(key),
         // Cannot happen for 32 bytes; a hub that could not seal must not go on.
@@ -253,7 +253,7 @@ fn aead_key(bytes: &[u8; KEY_LEN]) -> LessSafeKey {
     }
 }
 
-fn seal(
+pub(crate) fn seal(
     key: &LessSafeKey,
     aad: &[u8],
     plain: &[u8],
@@ -273,7 +273,11 @@ fn seal(
     Ok(sealed)
 }
 
-fn open(key: &LessSafeKey, aad: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, EnvelopeError> {
+pub(crate) fn open(
+    key: &LessSafeKey,
+    aad: &[u8],
+    sealed: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, EnvelopeError> {
     let (format, rest) = sealed.split_first().ok_or(EnvelopeError::Forged)?;
     let (nonce, body) = rest.split_at_checked(NONCE_LEN).ok_or(EnvelopeError::Forged)?;
     if *format != FORMAT {
@@ -288,7 +292,7 @@ fn open(key: &LessSafeKey, aad: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8
 }
 
 /// Parts one after another, each with its length before it: no two lists of parts read the same.
-fn associated(parts: &[&[u8]]) -> Vec<u8> {
+pub(crate) fn associated(parts: &[&[u8]]) -> Vec<u8> {
     let mut out = Vec::with_capacity(parts.iter().map(|part| part.len() + 8).sum());
     for part in parts {
         out.extend_from_slice(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());

@@ -27,8 +27,15 @@ const KEY_FILE_BYTES_MAX: u64 = 4096;
 /// 32 random bytes have fewer than 16 different values once in 10^15 keys; typed ones usually do.
 const DIFFERENT_BYTES_MIN: usize = 16;
 
+/// What stands in front of the pepper of API keys that a rotated key has with it.
+const PEPPER_MARK: &str = "pepper:";
+
 /// 32 secret bytes, wiped on drop. Neither they nor anything derived can be printed.
-pub struct MasterKey(Zeroizing<[u8; KEY_BYTES]>);
+pub struct MasterKey {
+    bytes: Zeroizing<[u8; KEY_BYTES]>,
+    /// What API keys are digested under, where that is an earlier master key's.
+    pepper: Option<Zeroizing<[u8; KEY_BYTES]>>,
+}
 
 /// Runs a program and returns its standard output; handed in, because only `process` starts programs.
 pub type RunCommand<'a> =
@@ -159,6 +166,14 @@ impl MasterKey {
     pub fn parse(text: &str, origin: &str) -> Result<Self, MasterKeyError> {
         let malformed = || MasterKeyError::Malformed { origin: origin.to_owned() };
         let text = text.trim();
+        let (text, pepper) = match text.split_once(char::is_whitespace) {
+            Some((key, rest)) if rest.trim_start().starts_with(PEPPER_MARK) => {
+                let digits = rest.trim().strip_prefix(PEPPER_MARK).unwrap_or_default();
+                let is_whole = digits.len() == 2 * KEY_BYTES;
+                (key, Some(decode_hex(digits).filter(|_| is_whole).ok_or_else(malformed)?))
+            }
+            _ => (text, None),
+        };
         let bytes = if text.len() == 2 * KEY_BYTES {
             decode_hex(text).ok_or_else(malformed)?
         } else {
@@ -176,19 +191,62 @@ impl MasterKey {
         if seen.iter().filter(|is_seen| **is_seen).count() < DIFFERENT_BYTES_MIN {
             return Err(MasterKeyError::Weak { origin: origin.to_owned() });
         }
-        Ok(Self(bytes))
+        Ok(Self { bytes, pepper })
     }
 
     /// What turns API keys into stored digests.
     #[must_use]
     pub fn key_digester(&self) -> KeyDigester {
-        KeyDigester::new(&self.derive("api key pepper", ""))
+        KeyDigester::new(&self.pepper())
+    }
+
+    fn pepper(&self) -> Zeroizing<[u8; KEY_BYTES]> {
+        self.pepper.clone().unwrap_or_else(|| self.derive("api key pepper", ""))
+    }
+
+    /// Reads the key in a file, which only its owner may read.
+    ///
+    /// # Errors
+    /// [`MasterKeyError`]: unreadable, readable by others, malformed, weak.
+    pub fn from_file(path: &Path) -> Result<Self, MasterKeyError> {
+        Self::read(path)
+    }
+
+    /// Makes a key in a file that is not there yet, for its owner only.
+    ///
+    /// # Errors
+    /// [`MasterKeyError::CannotMake`].
+    pub fn make_file(path: &Path, entropy: &dyn Entropy) -> Result<Self, MasterKeyError> {
+        Self::make(path, entropy)
+    }
+
+    /// The same key with the pepper of `old` beside it: API keys that were made under `old` stay good.
+    #[must_use]
+    pub fn with_pepper_of(&self, old: &Self) -> Self {
+        Self { bytes: self.bytes.clone(), pepper: Some(old.pepper()) }
+    }
+
+    /// Writes the key (and its pepper, where it has one) in the place of a file, whole or not at all.
+    ///
+    /// # Errors
+    /// [`MasterKeyError::CannotMake`].
+    pub fn write(&self, path: &Path) -> Result<(), MasterKeyError> {
+        let mut text = Zeroizing::new(String::with_capacity(256));
+        push_hex(&mut text, self.bytes.as_slice());
+        text.push('\n');
+        if let Some(pepper) = &self.pepper {
+            text.push_str(PEPPER_MARK);
+            push_hex(&mut text, pepper.as_slice());
+            text.push('\n');
+        }
+        write_private(path, text.as_bytes())
+            .map_err(|source| MasterKeyError::CannotMake { path: path.to_owned(), source })
     }
 
     /// A derived key: HKDF-SHA256 with `label` and `detail` as separate info parts.
     pub(crate) fn derive(&self, label: &str, detail: &str) -> Zeroizing<[u8; 32]> {
         let mut out = Zeroizing::new([0; 32]);
-        let key = hkdf::Salt::new(hkdf::HKDF_SHA256, b"trunkline").extract(self.0.as_slice());
+        let key = hkdf::Salt::new(hkdf::HKDF_SHA256, b"trunkline").extract(self.bytes.as_slice());
         // Neither step can fail for 32 bytes; were it to, the zeros would be a known key, so we end.
         let filled = key
             .expand(&[label.as_bytes(), b"\0", detail.as_bytes()], hkdf::HKDF_SHA256)
@@ -215,15 +273,9 @@ impl MasterKey {
     fn make(path: &Path, entropy: &dyn Entropy) -> Result<Self, MasterKeyError> {
         let mut bytes = Zeroizing::new([0; KEY_BYTES]);
         entropy.fill(bytes.as_mut_slice());
-        let mut line = Zeroizing::new(String::with_capacity(2 * KEY_BYTES + 1));
-        for byte in bytes.iter() {
-            line.push(hex_digit(byte >> 4));
-            line.push(hex_digit(byte & 15));
-        }
-        line.push('\n');
-        write_private(path, line.as_bytes())
-            .map_err(|source| MasterKeyError::CannotMake { path: path.to_owned(), source })?;
-        Ok(Self(bytes))
+        let key = Self { bytes, pepper: None };
+        key.write(path)?;
+        Ok(key)
     }
 }
 
@@ -282,6 +334,13 @@ fn decode_hex(text: &str) -> Option<Zeroizing<[u8; KEY_BYTES]>> {
         *slot = digits.next()?? << 4 | digits.next()??;
     }
     Some(out)
+}
+
+fn push_hex(text: &mut String, bytes: &[u8]) {
+    for byte in bytes {
+        text.push(hex_digit(byte >> 4));
+        text.push(hex_digit(byte & 15));
+    }
 }
 
 fn hex_digit(nibble: u8) -> char {

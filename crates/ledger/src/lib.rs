@@ -19,7 +19,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, Thread};
 
-use model::{CallRecord, Clock};
+use model::{CallRecord, Clock, Timestamp};
 use serde_json::Value;
 use tokio::sync::broadcast;
 
@@ -175,6 +175,18 @@ impl Recorder {
         }
     }
 
+    /// Removes the files whose every record is older than `before`, and tells how many. The newest file
+    /// stays, and what is only in memory goes by itself.
+    ///
+    /// # Errors
+    /// [`LedgerError::Read`].
+    pub async fn remove_before(&self, before: Timestamp) -> Result<u64, LedgerError> {
+        let Place::Folder(folder) = &self.place else { return Ok(0) };
+        let folder = folder.clone();
+        let removed = tokio::task::spawn_blocking(move || segments::remove_before(&folder, before)).await;
+        removed.map_err(std::io::Error::other).and_then(|removed| removed).map_err(LedgerError::Read)
+    }
+
     /// Every record from now on, as the JSON line that is written. Costs nothing while nobody listens; a
     /// listener that falls 1,024 records behind misses some and is told so by the channel.
     #[must_use]
@@ -224,8 +236,8 @@ impl std::fmt::Debug for Recorder {
 }
 
 impl Default for LedgerOptions {
-    /// 64 MiB or an hour per file, 32 files.
+    /// 64 MiB or a day per file, 32 files.
     fn default() -> Self {
-        Self { segment_bytes_max: 64 * 1024 * 1024, segment_age_ms_max: 3_600_000, segments_max: 32 }
+        Self { segment_bytes_max: 64 * 1024 * 1024, segment_age_ms_max: 86_400_000, segments_max: 32 }
     }
 }

@@ -99,7 +99,10 @@ impl Segments {
         self.paths.push_back(path);
         while self.paths.len() > self.options.segments_max.max(1) {
             let Some(oldest) = self.paths.pop_front() else { break };
-            if let Err(error) = std::fs::remove_file(&oldest) {
+            // Its days were over: `remove_before` was here first.
+            if let Err(error) = std::fs::remove_file(&oldest)
+                && error.kind() != std::io::ErrorKind::NotFound
+            {
                 tracing::warn!(%error, file = %oldest.display(), "ledger: an old file stays");
             }
         }
@@ -122,6 +125,23 @@ pub(crate) fn list(folder: &Path) -> std::io::Result<Vec<(u64, PathBuf)>> {
     Ok(found)
 }
 
+/// Removes the files that ended before `before`: those whose successor was begun by then. The last one stays.
+pub(crate) fn remove_before(folder: &Path, before: Timestamp) -> std::io::Result<u64> {
+    let files = list(folder)?;
+    let mut removed = 0;
+    for ((_, file), (_, next)) in files.iter().zip(files.iter().skip(1)) {
+        if begun_at(next) > before {
+            break;
+        }
+        match std::fs::remove_file(file) {
+            Ok(()) => removed += 1,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(removed)
+}
+
 fn reopen(path: &Path) -> std::io::Result<(Current, u64)> {
     let mut file = OpenOptions::new().read(true).append(true).open(path)?;
     let mut len = file.metadata()?.len();
@@ -142,7 +162,7 @@ fn reopen(path: &Path) -> std::io::Result<(Current, u64)> {
 }
 
 /// When the file was begun, as its name tells: the first 48 bits of its first record's id are the
-/// milliseconds of that call's beginning (UUIDv7), which is close enough to decide about an hour.
+/// milliseconds of that call's beginning (UUIDv7), which is close enough to decide about a day.
 fn begun_at(path: &Path) -> Timestamp {
     let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
     let id = name.split_once('-').and_then(|(_, id)| id.parse::<model::id::CallId>().ok());

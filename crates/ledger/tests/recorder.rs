@@ -155,6 +155,29 @@ async fn files_rotate_by_size_and_age_and_the_oldest_go() {
 }
 
 #[tokio::test]
+async fn files_that_are_too_old_go_and_the_newest_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = clock();
+    let options = LedgerOptions { segment_bytes_max: 1, ..LedgerOptions::default() };
+    let recorder = open(folder.path(), &clock, options);
+    for n in 1..=4 {
+        // Each in a file of its own.
+        recorder.record(call(n));
+        recorder.flush().await.unwrap();
+    }
+    assert_eq!(files(folder.path()).len(), 4);
+    assert_eq!(recorder.remove_before(Timestamp(0)).await.unwrap(), 0, "nothing is that old");
+    assert_eq!(files(folder.path()).len(), 4);
+    assert_eq!(recorder.remove_before(Timestamp(i64::MAX)).await.unwrap(), 3);
+    assert_eq!(targets(&recorder, CallFilter::default()).await, ["tool-4"], "it is being written to");
+    recorder.record(call(5));
+    assert_eq!(targets(&recorder, CallFilter::default()).await, ["tool-5", "tool-4"]);
+    let memory = Recorder::memory().unwrap();
+    memory.record(call(1));
+    assert_eq!(memory.remove_before(Timestamp(i64::MAX)).await.unwrap(), 0);
+}
+
+#[tokio::test]
 async fn a_full_buffer_drops_and_counts_and_never_waits() {
     // The folder is gone, so that nothing can be written, and the buffers fill.
     let folder = tempfile::tempdir().unwrap();

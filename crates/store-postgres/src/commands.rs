@@ -93,6 +93,7 @@ pub(crate) async fn run(db: &mut PgConnection, command: &Command) -> Result<(), 
         Command::Toolset(command) => toolsets::run(db, command).await,
         Command::Lease(command) => leases::run(db, command).await,
         Command::Request(command) => requests::run(db, command).await,
+        Command::Copy(copied) => crate::bulk::copy(db, copied).await,
     }
 }
 

@@ -2,11 +2,11 @@
 
 use async_trait::async_trait;
 use sqlx::{PgConnection, Row};
-use store::{Lease, LeaseCommand, Leases, StoreError};
+use store::{Lease, LeaseCommand, Leases, StoreError, first_token};
 
 use crate::PostgresStore;
 use crate::commands::Failure;
-use crate::sql::{Select, int, number, time, trouble};
+use crate::sql::{Select, int, number, rows, time, trouble};
 
 #[async_trait]
 impl Leases for PostgresStore {
@@ -26,7 +26,7 @@ pub(crate) async fn run(db: &mut PgConnection, command: &LeaseCommand) -> Result
     match command {
         LeaseCommand::Acquire { name, holder, now, expires_at } => {
             let done = sqlx::query(
-                "INSERT INTO leases (name, holder, token, expires_at) VALUES ($1, $2, 1, $4) \
+                "INSERT INTO leases (name, holder, token, expires_at) VALUES ($1, $2, $5, $4) \
                  ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, token = leases.token + 1, \
                  expires_at = excluded.expires_at WHERE leases.expires_at <= $3",
             )
@@ -34,6 +34,7 @@ pub(crate) async fn run(db: &mut PgConnection, command: &LeaseCommand) -> Result
             .bind(holder)
             .bind(now.0)
             .bind(expires_at.0)
+            .bind(int(first_token(*now)))
             .execute(db)
             .await?;
             if done.rows_affected() == 0 { Err(StoreError::LeaseHeld.into()) } else { Ok(()) }
@@ -56,6 +57,18 @@ pub(crate) async fn run(db: &mut PgConnection, command: &LeaseCommand) -> Result
                 .bind(int(*token))
                 .execute(db)
                 .await?;
+            Ok(())
+        }
+        LeaseCommand::Expire { before, limit } => {
+            sqlx::query(
+                "DELETE FROM leases WHERE name IN (SELECT name FROM leases \
+                 WHERE expires_at <= $1 AND token <= $2 LIMIT $3 FOR UPDATE SKIP LOCKED)",
+            )
+            .bind(before.0)
+            .bind(int(first_token(*before)))
+            .bind(rows(*limit))
+            .execute(db)
+            .await?;
             Ok(())
         }
         LeaseCommand::Require { name, token, now } => {

@@ -3,6 +3,7 @@
 //! Not its job: what the nouns mean (`store`). Where several hubs share a database, each lives in a schema of
 //! its own: tables are found through the connection's `search_path`.
 
+mod bulk;
 mod commands;
 mod connections;
 mod credentials;
@@ -18,6 +19,7 @@ mod migrate;
 mod requests;
 mod rows;
 mod sql;
+mod sweeps;
 mod toolsets;
 
 use std::sync::Arc;

@@ -85,6 +85,7 @@ pub(crate) fn run(db: &Connection, command: &Command) -> Result<(), StoreError> 
         Command::Toolset(command) => toolsets::run(db, command),
         Command::Lease(command) => leases::run(db, command),
         Command::Request(command) => requests::run(db, command),
+        Command::Copy(copied) => crate::bulk::copy(db, copied),
     }
 }
 

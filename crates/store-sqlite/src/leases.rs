@@ -2,10 +2,10 @@
 
 use async_trait::async_trait;
 use rusqlite::{Connection, params};
-use store::{Lease, LeaseCommand, Leases, StoreError};
+use store::{Lease, LeaseCommand, Leases, StoreError, first_token};
 
 use crate::SqliteStore;
-use crate::sql::{execute, int, one, time, uint};
+use crate::sql::{execute, int, one, rows, time, uint};
 
 #[async_trait]
 impl Leases for SqliteStore {
@@ -27,10 +27,10 @@ impl Leases for SqliteStore {
 pub(crate) fn run(db: &Connection, command: &LeaseCommand) -> Result<(), StoreError> {
     match command {
         LeaseCommand::Acquire { name, holder, now, expires_at } => {
-            let sql = "INSERT INTO leases (name, holder, token, expires_at) VALUES (?1, ?2, 1, ?4) \
+            let sql = "INSERT INTO leases (name, holder, token, expires_at) VALUES (?1, ?2, ?5, ?4) \
                        ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, token = token + 1, \
                        expires_at = excluded.expires_at WHERE leases.expires_at <= ?3";
-            match execute(db, sql, params![name, holder, now.0, expires_at.0])? {
+            match execute(db, sql, params![name, holder, now.0, expires_at.0, int(first_token(*now))])? {
                 0 => Err(StoreError::LeaseHeld),
                 _ => Ok(()),
             }
@@ -45,6 +45,11 @@ pub(crate) fn run(db: &Connection, command: &LeaseCommand) -> Result<(), StoreEr
         LeaseCommand::Release { name, token } => {
             let sql = "UPDATE leases SET expires_at = 0 WHERE name = ?1 AND token = ?2";
             execute(db, sql, params![name, int(*token)]).map(drop)
+        }
+        LeaseCommand::Expire { before, limit } => {
+            let sql = "DELETE FROM leases WHERE name IN (SELECT name FROM leases \
+                       WHERE expires_at <= ?1 AND token <= ?2 LIMIT ?3)";
+            execute(db, sql, params![before.0, int(first_token(*before)), rows(*limit)]).map(drop)
         }
         LeaseCommand::Require { name, token, now } => {
             let sql = "SELECT 1 FROM leases WHERE name = ?1 AND token = ?2 AND expires_at > ?3";

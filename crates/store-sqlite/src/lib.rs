@@ -6,6 +6,7 @@
 //! (`store::FolderLock`, taken by the binary).
 
 pub mod backup;
+mod bulk;
 mod commands;
 mod connections;
 mod copy;
@@ -22,6 +23,7 @@ mod readers;
 mod requests;
 mod rows;
 mod sql;
+mod sweeps;
 mod toolsets;
 mod writer;
 

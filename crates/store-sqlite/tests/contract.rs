@@ -79,3 +79,23 @@ async fn a_folder_that_is_not_there_is_the_operators_to_mend() {
     assert_eq!(error.fault().blame, model::Blame::Operator);
     assert!(error.fault().detail.contains("No such file"));
 }
+
+#[tokio::test]
+async fn every_table_and_column_of_the_schema_is_moved() {
+    let (store, folder) = empty().await;
+    store.close().await;
+    let db = rusqlite::Connection::open(folder.path().join("hub.db")).unwrap();
+    let mut query = db
+        .prepare(
+            "SELECT t.name, c.name FROM sqlite_schema t JOIN pragma_table_xinfo(t.name) c \
+             WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite_%' AND t.name <> 'schema_migrations' \
+             AND c.hidden = 0",
+        )
+        .unwrap();
+    let schema: std::collections::BTreeSet<(String, String)> =
+        query.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect();
+    let moved = store::TABLES
+        .iter()
+        .flat_map(|table| table.columns.iter().map(|column| (table.name.to_owned(), column.name.to_owned())));
+    assert_eq!(moved.collect::<std::collections::BTreeSet<_>>(), schema);
+}

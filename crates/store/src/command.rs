@@ -4,9 +4,9 @@ use model::id::{ApiKeyId, WorkspaceId};
 use model::{Key, Timestamp};
 
 use crate::{
-    ApiKeyRow, ConnectionCommand, CredentialCommand, DataKeyCommand, FACT_BYTES_MAX, Fact, FactKind,
-    HealthCommand, IntegrationCommand, LeaseCommand, LogCommand, NewOwner, RequestCommand, StoreError,
-    ToolsetCommand, Touch,
+    ApiKeyRow, ConnectionCommand, CopiedRows, CredentialCommand, DataKeyCommand, FACT_BYTES_MAX, Fact,
+    FactKind, HealthCommand, IntegrationCommand, LeaseCommand, LogCommand, NewOwner, RequestCommand,
+    StoreError, ToolsetCommand, Touch,
 };
 
 /// The most commands of one transaction, and the most touches of one command.
@@ -77,6 +77,8 @@ pub enum Command {
     Lease(LeaseCommand),
     /// About an idempotency key.
     Request(RequestCommand),
+    /// Puts rows into a table as they are, when everything is moved here from another store.
+    Copy(CopiedRows),
 }
 
 // === impl Command ===

@@ -13,11 +13,13 @@ mod connections;
 mod credentials;
 mod events;
 mod facts;
+mod furnish;
 mod given;
 mod integrations;
 mod leases;
 pub mod scale;
 mod search;
+mod sweeps;
 mod toolsets;
 mod transactions;
 
@@ -34,9 +36,11 @@ pub use connections::*;
 pub use credentials::*;
 pub use events::*;
 pub use facts::*;
+pub use furnish::furnish;
 pub use integrations::*;
 pub use leases::*;
 pub use search::*;
+pub use sweeps::*;
 pub use toolsets::*;
 pub use transactions::*;
 
@@ -101,6 +105,9 @@ macro_rules! contract_tests {
             many_who_ask_at_once_get_one_lease
             a_request_is_claimed_once_and_its_answer_kept
             claims_that_are_over_go_in_bounded_steps
+            a_forgotten_lease_begins_with_a_larger_token
+            what_is_old_is_counted_as_far_as_one_step_goes
+            a_sweep_of_a_late_holder_takes_nothing
             what_is_in_no_snapshot_wakes_nobody
             a_list_of_commands_happens_whole_or_not_at_all
             a_failing_write_does_not_disturb_those_beside_it

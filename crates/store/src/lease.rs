@@ -7,7 +7,7 @@
 use async_trait::async_trait;
 use model::Timestamp;
 
-use crate::text::check_name;
+use crate::text::{check_bytes, check_name};
 use crate::{Command, StoreError, Transactions};
 
 /// The longest name of a lease or a holder, in bytes.
@@ -38,7 +38,8 @@ pub enum Taken {
 /// Changes of leases.
 #[derive(Debug, Clone)]
 pub enum LeaseCommand {
-    /// Takes a lease that is free or over ([`StoreError::LeaseHeld`] otherwise), with the next token. The
+    /// Takes a lease that is free or over ([`StoreError::LeaseHeld`] otherwise), with the next token; the
+    /// first token of a name is the present in milliseconds ([`first_token`]). The
     /// holder of a running lease who asks again is refused like everybody.
     Acquire {
         /// Which.
@@ -67,6 +68,14 @@ pub enum LeaseCommand {
         name: String,
         /// Whose.
         token: u64,
+    },
+    /// Forgets leases that ended by `before` and whose tokens are older than it too, at most `limit` (up to
+    /// [`crate::SWEEP_MAX`]). A name that was forgotten begins with a token that is larger than all it had.
+    Expire {
+        /// What ended by then goes.
+        before: Timestamp,
+        /// At most so many.
+        limit: usize,
     },
     /// Only a precondition: the lease is held with this token now ([`StoreError::LeaseLost`]). It holds to
     /// the end of the transaction.
@@ -135,10 +144,20 @@ impl Lease {
 
 impl LeaseCommand {
     pub(crate) fn check(&self) -> Result<(), StoreError> {
-        if let Self::Acquire { name, holder, .. } = self {
-            check_name("the name of a lease", name, LEASE_NAME_LEN_MAX)?;
-            check_name("the holder of a lease", holder, LEASE_NAME_LEN_MAX)?;
+        match self {
+            Self::Acquire { name, holder, .. } => {
+                check_name("the name of a lease", name, LEASE_NAME_LEN_MAX)?;
+                check_name("the holder of a lease", holder, LEASE_NAME_LEN_MAX)
+            }
+            Self::Expire { limit, .. } => check_bytes("rows removed at once", *limit, crate::SWEEP_MAX),
+            Self::Renew { .. } | Self::Release { .. } | Self::Require { .. } => Ok(()),
         }
-        Ok(())
     }
+}
+
+/// The first token of a name: the present. Tokens grow by one with each taking, and nobody takes a lease a
+/// thousand times a second for days, so that it is larger than those of a lease that was forgotten.
+#[must_use]
+pub fn first_token(now: Timestamp) -> u64 {
+    u64::try_from(now.0).unwrap_or(0).max(1)
 }

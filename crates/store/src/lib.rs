@@ -6,6 +6,7 @@
 //! Start reading at [`Store`], then [`Command`].
 
 mod api_key;
+mod bulk;
 mod command;
 mod connection;
 #[cfg(feature = "contract")]
@@ -25,6 +26,7 @@ mod memory;
 pub mod migration;
 mod owner;
 mod page;
+mod sweep;
 mod text;
 mod toolset;
 
@@ -32,6 +34,10 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 pub use api_key::{API_KEYS_MAX, ApiKeyRow, ApiKeys, Touch};
+pub use bulk::{
+    Bulk, Cell, CellRow, Column, ColumnKind, CopiedRows, MOVE_LEASE, Progress, TABLES, Table, is_half_moved,
+    move_all,
+};
 pub use command::{COMMANDS_MAX, Command};
 pub use connection::{
     CONNECTIONS_MAX, Connected, ConnectionChange, ConnectionCommand, ConnectionCursor, ConnectionQuery,
@@ -56,7 +62,7 @@ pub use integration::{
     IntegrationVersion, Integrations, JSON_LEN_MAX, MANIFEST_LEN_MAX, NAME_LEN_MAX, NameCursor, Origin,
     SLUG_LEN_MAX, VERSIONS_MAX,
 };
-pub use lease::{LEASE_NAME_LEN_MAX, Lease, LeaseCommand, Leases, Taken};
+pub use lease::{LEASE_NAME_LEN_MAX, Lease, LeaseCommand, Leases, Taken, first_token};
 pub use lock::FolderLock;
 pub use log::{
     EventType, LogCommand, LogCursor, LogQuery, LogRow, Logs, MESSAGE_LEN_MAX, METADATA_LEN_MAX, SWEEP_MAX,
@@ -64,6 +70,7 @@ pub use log::{
 pub use memory::MemoryStore;
 pub use owner::{NewOwner, Owners};
 pub use page::{PAGE_MAX, Page, Scope, TimeCursor, page_size};
+pub use sweep::{Old, Sweeps, Under};
 pub use text::{Json, fold};
 pub use toolset::{TOOLSETS_MAX, ToolsetCommand, ToolsetRow, Toolsets};
 
@@ -105,6 +112,7 @@ pub trait Store:
     + Logs
     + Owners
     + Requests
+    + Sweeps
     + Toolsets
 {
     /// Which one it is.

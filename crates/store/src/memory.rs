@@ -9,6 +9,7 @@ mod integrations;
 mod leases;
 mod logs;
 mod requests;
+mod sweeps;
 mod toolsets;
 
 use std::collections::BTreeMap;
@@ -162,6 +163,9 @@ impl State {
             Command::Toolset(command) => self.run_toolset(command)?,
             Command::Lease(command) => self.run_lease(command)?,
             Command::Request(command) => self.run_request(command)?,
+            Command::Copy(_) => {
+                return Err(StoreError::Conflict { detail: "nothing can be moved into memory" });
+            }
         }
         Ok(())
     }

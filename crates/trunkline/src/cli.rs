@@ -97,13 +97,22 @@ pub(crate) enum Verb {
     },
     /// Look for what would keep the hub from working, with remedies
     Doctor,
-    /// Turn the mcpServers file of a desktop client into entries of the configuration
+    /// Turn the mcpServers file of a desktop client into entries of the configuration, or put a document of `export --connections` into the hub
     Import {
-        /// claude_desktop_config.json, .mcp.json, mcp.json of an editor
+        /// claude_desktop_config.json, .mcp.json, mcp.json of an editor; or what `export --connections` printed
         file: PathBuf,
         /// Add them to the configuration file instead of printing them
         #[arg(long)]
         write: bool,
+        /// Of a document of the hub: only say what would be done
+        #[arg(long)]
+        dry_run: bool,
+        /// Of a document with secrets: the file whose first line is their passphrase
+        #[arg(long, value_name = "FILE")]
+        passphrase_file: Option<PathBuf>,
+        /// The exact command line that an imported connection may start, as the refusal without it tells; may be repeated
+        #[arg(long = "consent", value_name = "COMMAND LINE")]
+        consents: Vec<String>,
     },
     /// Print what others need: the client configuration that points at this hub, or this configuration without secrets
     Export {
@@ -113,6 +122,15 @@ pub(crate) enum Verb {
         /// For clients that start a program instead of calling a URL
         #[arg(long)]
         stdio: bool,
+        /// Instead: the connections, toolsets and entries of the catalogue that were made through the API
+        #[arg(long, conflicts_with_all = ["stdio", "what"])]
+        connections: bool,
+        /// With --connections: their secrets too, sealed under a passphrase
+        #[arg(long, requires_all = ["connections", "passphrase_file"])]
+        secrets: bool,
+        /// The file whose first line is the passphrase, of at least 12 bytes
+        #[arg(long, value_name = "FILE", requires = "secrets")]
+        passphrase_file: Option<PathBuf>,
     },
     /// API keys
     #[command(subcommand)]
@@ -153,6 +171,12 @@ pub(crate) enum Verb {
         /// Check that it is as it was made, and change nothing
         #[arg(long)]
         check: bool,
+    },
+    /// Copy everything from the configured store into another that is empty, while the hub is stopped
+    Migrate {
+        /// postgres://..., or sqlite:PATH; references such as "${DATABASE_URL}" are replaced
+        #[arg(long, value_name = "STORE")]
+        to: String,
     },
     /// What an error code means and what to do
     Explain {
@@ -202,6 +226,12 @@ pub(crate) enum KeyVerb {
     Revoke {
         /// Its id, key_...
         id: String,
+    },
+    /// Wrap every data key by another master key, while the hub is stopped; API keys stay good
+    RotateMaster {
+        /// The file with the new master key; made where it is not there yet
+        #[arg(long, value_name = "FILE")]
+        new_key_file: PathBuf,
     },
 }
 
@@ -442,6 +472,8 @@ mod tests {
             "trunkline probe https://h/mcp",
             "trunkline key new ci --allow files__* --manage --expires 30",
             "trunkline key rotate key_0",
+            "trunkline migrate --to sqlite:data/",
+            "trunkline key rotate-master --new-key-file new.key",
             "trunkline connection test files",
             "trunkline calls --tail --search x",
             "trunkline config default",
@@ -449,6 +481,9 @@ mod tests {
             "trunkline catalog verify git --run repository=/r",
             "trunkline catalog import api.yaml --as acme --operations listPets,getPet --out /srv/entries --force",
             "trunkline export config",
+            "trunkline export --connections",
+            "trunkline export --connections --secrets --passphrase-file p",
+            "trunkline import d.json --dry-run --passphrase-file p --consent sleep",
             "trunkline explain TL-1402",
         ] {
             assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
@@ -457,9 +492,15 @@ mod tests {
         assert!(
             matches!(probe.verb, Verb::Probe { url: None, command, .. } if command == ["npx", "-y", "server", "--flag"])
         );
-        for line in
-            ["trunkline", "trunkline serv", "trunkline mcp --toolset a --connection b", "trunkline user list"]
-        {
+        for line in [
+            "trunkline export --connections --secrets",
+            "trunkline export --passphrase-file p",
+            "trunkline export client --connections",
+            "trunkline",
+            "trunkline serv",
+            "trunkline mcp --toolset a --connection b",
+            "trunkline user list",
+        ] {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
         }
     }

@@ -1,6 +1,7 @@
 //! One file per verb. Each reads its part of the command line, does one thing, and says what came of it.
 
 mod backup;
+mod bundle;
 mod call;
 mod calls;
 mod catalog;
@@ -14,13 +15,15 @@ mod export;
 mod import;
 mod key;
 mod mcp;
+mod migrate;
 mod probe;
+mod rotate_master;
 mod serve;
 mod status;
 mod tools;
 mod toolset;
 
-use crate::cli::{Cli, ConfigVerb, Shared, Verb};
+use crate::cli::{Cli, ConfigVerb, KeyVerb, Shared, Verb};
 use crate::config::{Config, Wanted, load};
 use crate::say::Quit;
 
@@ -37,8 +40,22 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Quit> {
         Verb::Config(ConfigVerb::Default) => config::default(shared),
         Verb::Config(ConfigVerb::Show) => config::show(shared),
         Verb::Explain { code } => explain::run(shared, code.as_deref()),
-        Verb::Import { file, write } => import::run(shared, file, *write),
-        Verb::Export { what, stdio } => export::run(shared, *what, *stdio),
+        Verb::Import { file, write, dry_run, passphrase_file, consents } => match bundle::document(file) {
+            None if !*dry_run && passphrase_file.is_none() && consents.is_empty() => {
+                import::run(shared, file, *write)
+            }
+            None => Err(Quit::usage(format!("{} is no document of `export --connections`", file.display()))),
+            Some(_) if *write => Err(Quit::usage("--write is for the files of desktop clients")),
+            Some(document) => {
+                let passphrase_file = passphrase_file.as_deref();
+                let wanted = bundle::Wanted { is_dry_run: *dry_run, passphrase_file, consents };
+                bundle::import(shared, document, &wanted)
+            }
+        },
+        Verb::Export { connections: true, passphrase_file, .. } => {
+            bundle::export(shared, passphrase_file.as_deref())
+        }
+        Verb::Export { what, stdio, .. } => export::run(shared, *what, *stdio),
         Verb::Serve { listen } => serve::run(shared, listen.as_deref()),
         Verb::Mcp { toolset, connection } => mcp::run(shared, toolset.as_deref(), connection.as_deref()),
         Verb::Status => status::run(shared),
@@ -53,7 +70,9 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Quit> {
         }
         Verb::Backup { folder } => backup::make(shared, folder),
         Verb::Restore { folder, check } => backup::restore(shared, folder, *check),
+        Verb::Migrate { to } => migrate::run(shared, to),
         Verb::Doctor => doctor::run(shared),
+        Verb::Key(KeyVerb::RotateMaster { new_key_file }) => rotate_master::run(shared, new_key_file),
         Verb::Key(verb) => key::run(shared, verb),
         Verb::Catalog(verb) => catalog::run(shared, verb),
         Verb::Connection(verb) => connection::run(shared, verb),

@@ -12,6 +12,7 @@ pub(crate) mod problem;
 pub(crate) mod redact;
 pub(crate) mod said;
 pub(crate) mod toolset;
+pub(crate) mod upkeep;
 pub(crate) use catalog::yaml as tree;
 
 use std::collections::{BTreeMap, BTreeSet};

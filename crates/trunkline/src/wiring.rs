@@ -15,6 +15,7 @@ pub(crate) mod secret_command;
 pub(crate) mod sockets;
 pub(crate) mod telemetry;
 pub(crate) mod tls;
+pub(crate) mod upkeep;
 pub(crate) mod waiting;
 pub(crate) mod watch;
 

@@ -129,7 +129,7 @@ pub(crate) async fn put(
         return Err(unfit("expires_at: lies in the past; it is milliseconds since 1970, UTC"));
     }
     let row = stored(&app, &caller, &named).await?;
-    check_field(&field)?;
+    check_name(&field)?;
     app.parts.directory.check_field(&row, &field)?;
     let new = NewCredential { field: field.clone(), user: None, value: new.value, expires_at, overlap_ms };
     let is_rotation = app.parts.credentials.put(&row, new).await?;
@@ -191,7 +191,8 @@ pub(crate) async fn rotate_data_key(
     }))
 }
 
-fn check_field(field: &str) -> Result<(), Problem> {
+/// Whether it can be the name of a credential.
+pub(crate) fn check_name(field: &str) -> Result<(), Problem> {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
     if field.is_empty() || field.len() > 64 || !field.chars().all(fits) {
         return Err(unfit("field: has to have 1 to 64 of letters, digits, `_`, `.` and `-`"));

@@ -30,28 +30,28 @@ use crate::rescue::Problem;
 #[serde(deny_unknown_fields)]
 pub(crate) struct IntegrationBody {
     #[schema(min_length = 1, max_length = 256)]
-    name: String,
+    pub(crate) name: String,
     #[schema(inline, value_type = schema::IntegrationType)]
-    r#type: IntegrationKind,
+    pub(crate) r#type: IntegrationKind,
     #[schema(inline, value_type = schema::IntegrationCategory)]
-    category: Category,
+    pub(crate) category: Category,
     #[serde(default)]
     #[schema(max_length = 4096)]
-    description: String,
+    pub(crate) description: String,
     /// Which icon shows it; one that there is not is shown as `default`.
     #[schema(max_length = 256)]
-    icon_type: Option<String>,
+    pub(crate) icon_type: Option<String>,
     #[serde(default)]
     #[schema(max_length = 4096)]
-    docs_url: String,
+    pub(crate) docs_url: String,
     /// False takes it out of the catalogue; its connections stay.
-    is_active: Option<bool>,
+    pub(crate) is_active: Option<bool>,
     /// JSON Schema of a connection's configuration.
     #[schema(value_type = Object)]
-    config_schema: Value,
+    pub(crate) config_schema: Value,
     /// Version of this definition, for connections to pin.
     #[schema(min_length = 1, max_length = 64)]
-    version: Option<String>,
+    pub(crate) version: Option<String>,
 }
 
 /// Make an entry of the catalogue, or replace one that was made here
@@ -69,10 +69,7 @@ pub(crate) async fn put(
     Segments(slug): Segments<String>,
     Sent(body): Sent<IntegrationBody>,
 ) -> Result<Response, Problem> {
-    let is_slug = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if slug.is_empty() || slug.len() > store::SLUG_LEN_MAX || !slug.chars().all(is_slug) {
-        return Err(unfit("slug: has to have 1 to 64 of a-z, 0-9 and -"));
-    }
+    check_slug(&slug)?;
     let before = app.parts.store.find_integration(caller.owner.workspace, &slug).await?;
     let row = row_of(&app, &caller, slug, body)?;
     let slug = row.slug.clone();
@@ -117,7 +114,15 @@ pub(crate) async fn delete(
     }
 }
 
-fn row_of(
+pub(crate) fn check_slug(slug: &str) -> Result<(), Problem> {
+    let is_slug = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if slug.is_empty() || slug.len() > store::SLUG_LEN_MAX || !slug.chars().all(is_slug) {
+        return Err(unfit("slug: has to have 1 to 64 of a-z, 0-9 and -"));
+    }
+    Ok(())
+}
+
+pub(crate) fn row_of(
     app: &App,
     caller: &Caller,
     slug: String,
@@ -177,7 +182,7 @@ fn row_of(
     })
 }
 
-fn of_others(row: &IntegrationRow) -> Problem {
+pub(crate) fn of_others(row: &IntegrationRow) -> Problem {
     let whose = if row.origin == Origin::Builtin { "the program's own" } else { "in the operator's folder" };
     Fault::new(Code::CONFLICT, format!("the integration `{}` is {whose}", row.slug))
         .with_hint("make one with another slug")

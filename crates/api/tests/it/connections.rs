@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::scene::{Answer, Hub, NOW, hub};
 
-fn integration(n: u128, slug: &str, kind: IntegrationKind, category: Category) -> IntegrationRow {
+pub(crate) fn integration(n: u128, slug: &str, kind: IntegrationKind, category: Category) -> IntegrationRow {
     let schema = json!({
         "type": "object",
         "properties": {

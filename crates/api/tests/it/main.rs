@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code")]
 
 mod authorization;
+mod bundle;
 mod call;
 mod connections;
 mod fake;

@@ -121,3 +121,24 @@ fn it_cannot_print_itself_and_labels_separate_what_is_derived() {
     assert_ne!(*key.derive("a", "b"), *key.derive("a", "c"));
     assert_ne!(*key.derive("a", "b"), *key.derive("ab", ""));
 }
+
+#[test]
+fn a_key_with_the_pepper_of_another_keeps_its_api_keys_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = MasterKey::parse(&"00112233445566778899aabbccddeeff".repeat(2), "old").unwrap();
+    let path = folder.path().join("new.key");
+    let new = MasterKey::make_file(&path, &SeededEntropy::new(3)).unwrap();
+    assert_ne!(new.key_digester().digest("trk_a"), old.key_digester().digest("trk_a"));
+    new.with_pepper_of(&old).write(&path).unwrap();
+    let read = MasterKey::from_file(&path).unwrap();
+    assert_eq!(read.key_digester().digest("trk_a"), old.key_digester().digest("trk_a"));
+    assert_eq!(read.wrapping_key().id(), new.wrapping_key().id());
+    assert_ne!(read.wrapping_key().id(), old.wrapping_key().id());
+    // A third one goes on with the first one's.
+    let third = MasterKey::make_file(&folder.path().join("third.key"), &SeededEntropy::new(4)).unwrap();
+    let third = third.with_pepper_of(&read);
+    assert_eq!(third.key_digester().digest("trk_a"), old.key_digester().digest("trk_a"));
+    let text = std::fs::read_to_string(&path).unwrap();
+    let cut = text.trim_end().strip_suffix(|_: char| true).unwrap();
+    assert!(matches!(MasterKey::parse(cut, "cut"), Err(MasterKeyError::Malformed { .. })));
+}

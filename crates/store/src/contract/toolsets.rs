@@ -8,7 +8,7 @@ use super::given::{at, colleague};
 use super::{NOW, owner, stranger};
 use crate::{Json, Store, StoreError, ToolsetCommand, ToolsetRow};
 
-fn toolset(owner: Owner, key: &str) -> ToolsetRow {
+pub(crate) fn toolset(owner: Owner, key: &str) -> ToolsetRow {
     ToolsetRow {
         owner,
         key: key.parse().unwrap(),

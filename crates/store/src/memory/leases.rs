@@ -25,7 +25,8 @@ impl State {
                 if there.is_some_and(|lease| lease.expires_at > now) {
                     return Err(StoreError::LeaseHeld);
                 }
-                let token = there.map_or(1, |lease| lease.token.saturating_add(1));
+                let token =
+                    there.map_or_else(|| crate::first_token(now), |lease| lease.token.saturating_add(1));
                 let lease = Lease { name: name.clone(), holder, token, expires_at };
                 Arc::make_mut(&mut self.leases).insert(name, lease);
             }
@@ -38,11 +39,23 @@ impl State {
                     lease.expires_at = Timestamp(0);
                 }
             }
+            LeaseCommand::Expire { before, limit } => {
+                let over: Vec<String> = self.old_leases(before, limit);
+                for name in over {
+                    Arc::make_mut(&mut self.leases).remove(&name);
+                }
+            }
             LeaseCommand::Require { name, token, now } => {
                 self.lease(&name, token, now)?;
             }
         }
         Ok(())
+    }
+
+    pub(super) fn old_leases(&self, before: Timestamp, limit: usize) -> Vec<String> {
+        let newest = crate::first_token(before);
+        let over = self.leases.values().filter(|one| one.expires_at <= before && one.token <= newest);
+        over.take(limit).map(|one| one.name.clone()).collect()
     }
 
     fn lease(&mut self, name: &str, token: u64, now: Timestamp) -> Result<&mut Lease, StoreError> {

@@ -69,9 +69,20 @@ impl Remote {
 
     /// Sends something; `None` is no body.
     pub(crate) async fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Quit> {
+        self.ask_within(method, path, body, TIMEOUT).await
+    }
+
+    /// The same for what takes longer.
+    pub(crate) async fn ask_within(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+        timeout: Duration,
+    ) -> Result<Value, Quit> {
         let body = body.map(Value::to_string);
         let answer = self
-            .send(method, path, body.as_deref(), &[], TIMEOUT)
+            .send(method, path, body.as_deref(), &[], timeout)
             .await
             .map_err(|error| self.quit(&error))?;
         self.good(answer)

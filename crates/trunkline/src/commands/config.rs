@@ -116,6 +116,11 @@ fn settings(hub: &Hub) -> Vec<(&'static str, Value)> {
         ("log.level", hub.log.level.as_str().into()),
         ("log.format", if hub.log.is_json { "json" } else { "text" }.into()),
         ("master_key.command", json!(hub.master_key_command)),
+        ("retention.logs_days", hub.upkeep.retention.logs_days.into()),
+        ("retention.health_days", hub.upkeep.retention.health_days.into()),
+        ("retention.hours_days", hub.upkeep.retention.hours_days.into()),
+        ("retention.calls_days", hub.upkeep.retention.calls_days.into()),
+        ("health_interval", json!(hub.upkeep.health_interval_s)),
     ]
 }
 

@@ -64,6 +64,8 @@ async fn remotely(shared: &Shared, verb: &KeyVerb) -> Result<Value, Quit> {
         KeyVerb::List => hub.get("/api/v1/keys").await,
         KeyVerb::Rotate { id } => hub.ask("POST", &format!("/api/v1/keys/{}/rotate", escape(id)), None).await,
         KeyVerb::Revoke { id } => hub.ask("DELETE", &format!("/api/v1/keys/{}", escape(id)), None).await,
+        // Has a file of its own, and never comes here.
+        KeyVerb::RotateMaster { .. } => Ok(Value::Null),
     }
 }
 
@@ -103,6 +105,7 @@ async fn on_house(house: &House, verb: &KeyVerb) -> Result<Value, Quit> {
             identity.revoke_key(owner.workspace, parse(id)?).await.map_err(failed)?;
             Ok(Value::Null)
         }
+        KeyVerb::RotateMaster { .. } => Ok(Value::Null),
     }
 }
 
@@ -176,5 +179,6 @@ fn tell(is_json: bool, verb: &KeyVerb, answer: &Value) {
             out(&table(&rows));
         }
         KeyVerb::Revoke { id } => out(&format!("{id}: revoked")),
+        KeyVerb::RotateMaster { .. } => {}
     }
 }

@@ -10,6 +10,7 @@ use model::Secret;
 use super::fields::{Fields, Reading};
 use super::network::Network;
 use super::said::Said;
+use super::upkeep::{self, Upkeep};
 
 /// Where the hub listens when nothing says otherwise.
 pub(crate) const LISTEN_DEFAULT: SocketAddr =
@@ -44,6 +45,8 @@ pub(crate) struct Hub {
     pub(crate) log: Log,
     /// A program that prints the master key, with its arguments.
     pub(crate) master_key_command: Vec<String>,
+    /// What the hub does by itself.
+    pub(crate) upkeep: Upkeep,
 }
 
 /// Certificates of the listener. Without `cert` it speaks plain HTTP.
@@ -142,6 +145,7 @@ impl Default for Hub {
             store: Store::Sqlite,
             log: Log { level: "info".to_owned(), is_json: false },
             master_key_command: Vec::new(),
+            upkeep: Upkeep::default(),
         }
     }
 }
@@ -175,6 +179,7 @@ pub(crate) fn read(top: &mut Fields<'_>, reading: &mut Reading<'_>) -> Hub {
         store: store(top, reading).unwrap_or(default.store),
         log: log(top, reading),
         master_key_command: master_key(top, reading),
+        upkeep: upkeep::read(top, reading),
     }
 }
 

@@ -56,6 +56,55 @@ pub(crate) enum Purpose {
     MakeKey,
 }
 
+/// A store and its master key, without a hub on top.
+pub(crate) struct Opened {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) master: MasterKey,
+    pub(crate) origin: MasterKeyOrigin,
+    pub(crate) owner: Owner,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    _lock: FolderLock,
+}
+
+/// Opens the store of a hub that has run before and is stopped now.
+///
+/// # Errors
+/// What is in the way, with a remedy.
+pub(crate) async fn open(config: &Config, data: &Path) -> Result<Opened, Quit> {
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+    let is_embedded = matches!(config.hub.store, hub::Store::Sqlite);
+    if is_embedded && !data.join(DATABASE).exists() {
+        return Err(Quit::failed(format!("no hub has run on the data folder {} yet", data.display()))
+            .with_hint("name another folder with --data"));
+    }
+    make_folder(data)?;
+    let lock = FolderLock::take(data).map_err(|error| Quit::from(error.fault()))?;
+    let (master, origin) = master_key(config, data, false, &*entropy).await?;
+    let store = open_store(config, data, Arc::new(SystemClock::new())).await?;
+    refuse_half_moved(&*store).await?;
+    let owner = store.find_owner().await.map_err(|error| Quit::from(error.fault()))?;
+    let owner = owner.ok_or_else(|| Quit::failed("no hub has run on this store yet"))?;
+    Ok(Opened { store, master, origin, owner, entropy, _lock: lock })
+}
+
+/// A store that is half there would look as if the rest had been removed.
+async fn refuse_half_moved(store: &dyn Store) -> Result<(), Quit> {
+    if store::is_half_moved(store).await.map_err(|error| Quit::from(error.fault()))? {
+        return Err(Quit::failed("a move into this store was cut off")
+            .with_hint("start `trunkline migrate` again, with the configuration that it was begun with"));
+    }
+    Ok(())
+}
+
+async fn open_store(config: &Config, data: &Path, clock: Arc<dyn Clock>) -> Result<Arc<dyn Store>, Quit> {
+    let failed = |error: store::StoreError| Quit::from(error.fault());
+    Ok(match &config.hub.store {
+        hub::Store::Memory => Arc::new(MemoryStore::new()),
+        hub::Store::Sqlite => Arc::new(SqliteStore::open(data.join(DATABASE), clock).await.map_err(failed)?),
+        hub::Store::Postgres(url) => Arc::new(PostgresStore::open(url, clock).await.map_err(failed)?),
+    })
+}
+
 /// Opens everything, in the order in which it depends on each other.
 ///
 /// # Errors
@@ -78,17 +127,8 @@ pub(crate) async fn enter(config: &Config, data: &Path, purpose: Purpose) -> Res
     let wrapping = master.wrapping_key();
     let sealer = Arc::new(AeadSealer::new(master, Arc::clone(&entropy)));
 
-    let store: Arc<dyn Store> = match &config.hub.store {
-        hub::Store::Memory => Arc::new(MemoryStore::new()),
-        hub::Store::Sqlite => Arc::new(
-            SqliteStore::open(database, Arc::clone(&clock))
-                .await
-                .map_err(|error| Quit::from(error.fault()))?,
-        ),
-        hub::Store::Postgres(url) => Arc::new(
-            PostgresStore::open(url, Arc::clone(&clock)).await.map_err(|error| Quit::from(error.fault()))?,
-        ),
-    };
+    let store = open_store(config, data, Arc::clone(&clock)).await?;
+    refuse_half_moved(&*store).await?;
     let candidate = NewOwner {
         owner: Owner {
             workspace: WorkspaceId::new(&*clock, &*entropy),
@@ -125,7 +165,14 @@ impl House {
     pub(crate) fn recorder(&self, config: &Config) -> Result<Recorder, Quit> {
         let opened = match config.hub.store {
             hub::Store::Memory => Recorder::memory(),
-            _ => Recorder::open(self.data.join(CALLS), LedgerOptions::default(), Arc::clone(&self.clock)),
+            _ => {
+                // A file holds a day at most: there is room for every day that is kept.
+                let days = usize::try_from(config.hub.upkeep.retention.calls_days).unwrap_or(usize::MAX);
+                let usual = LedgerOptions::default();
+                let segments_max = usual.segments_max.max(days.saturating_add(2));
+                let options = LedgerOptions { segments_max, ..usual };
+                Recorder::open(self.data.join(CALLS), options, Arc::clone(&self.clock))
+            }
         };
         opened.map_err(|error| {
             Quit::failed(error.to_string()).with_hint("check the disk and the data folder's owner")

@@ -144,6 +144,7 @@ impl Hub {
         self.connections.begin(self.house.clock.now()).await;
         let connections = Arc::clone(&self.connections);
         tokio::spawn(async move { connections.follow().await });
+        super::upkeep::begin(self, config.hub.upkeep);
     }
 
     /// Reads the catalogue's folders again, and what is connected with what they hold.
@@ -172,6 +173,11 @@ impl Hub {
         }
         let Changes { added, changed, removed, kept } = self.connections.apply(&config);
         tracing::info!(?added, ?changed, ?removed, ?kept, "configuration read again");
+    }
+
+    /// The manifests behind the catalogue.
+    pub(crate) fn manifests(&self) -> Arc<Manifests> {
+        Arc::clone(&self.catalogue.manifests)
     }
 
     /// The operator at the machine itself: whoever may read the data folder.
