@@ -122,7 +122,7 @@ impl<'a> Import<'a> {
             return Err(Fault::new(Code::CONFLICT, what).with_hint("change it there").into());
         }
         let integration = self.integration_of(one).await?;
-        check_config(&integration, &one.connection_config)?;
+        check_config(self.app, &integration, &one.connection_config)?;
         let scope = Scope::from(self.caller.owner.workspace);
         let before = self.app.parts.store.find_connection_by_key(scope, &key).await?;
         if before.as_ref().is_some_and(|row| row.integration != one.integration) {
