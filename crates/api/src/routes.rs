@@ -19,7 +19,7 @@ use crate::app::{App, Parts};
 use crate::connections::{change, create, credentials, health, lifecycle, list, log};
 use crate::rescue::Problem;
 use crate::{
-    calls, docs, door, errors, guard, integrations, keys, oauth, openapi, operations, search, status, tools,
+    calls, docs, door, errors, events, guard, integrations, keys, oauth, openapi, operations, search, status, tools,
     toolsets,
 };
 
@@ -105,6 +105,8 @@ pub static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
         (Manage,  routes!(toolsets::put)),
         (Manage,  routes!(toolsets::delete)),
         (Manage,  routes!(calls::list_calls)),
+        (Manage,  routes!(events::stream)),
+        (Manage,  routes!(events::socket)),
         (Manage,  routes!(keys::list_keys)),
         (Manage,  routes!(keys::create_key)),
         (Manage,  routes!(keys::rotate_key)),

@@ -29,7 +29,7 @@ use model::{Clock, Key, Owner, Secret};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, PgConnection, PgPool};
 use store::{
-    API_KEYS_MAX, ApiKeyRow, ApiKeys, Backend, ChangeFeed, Command, Fact, FactKind, Facts, Owners, Store,
+    API_KEYS_MAX, ApiKeyRow, ApiKeys, Backend, ChangeFeed, Command, Fact, FactKind, Facts, Observer, Owners, Store,
     StoreError, Transactions,
 };
 use tokio::sync::watch;
@@ -115,9 +115,7 @@ impl Transactions for PostgresStore {
                 Err(commands::Failure::Refused(error)) => return Err(error),
             }
         }
-        if commands.iter().any(Command::wakes_feed) {
-            self.feed.bump();
-        }
+        self.feed.committed(commands.iter());
         Ok(())
     }
 }
@@ -214,6 +212,10 @@ impl Store for PostgresStore {
 
     fn subscribe(&self) -> watch::Receiver<u64> {
         self.feed.subscribe()
+    }
+
+    fn observe(&self, observer: Observer) {
+        self.feed.observe(observer);
     }
 
     async fn close(&self) {

@@ -127,8 +127,14 @@ impl Catalogue {
     }
 
     async fn seed(&self, gathered: Gathered) -> Result<(), Fault> {
+        let before: HashMap<String, IntegrationRow> =
+            self.stored().await?.into_iter().map(|row| (row.slug.clone(), row)).collect();
         for (origin, entry) in gathered.entries.values() {
             let row = self.row(*origin, entry)?;
+            // Most starts find the catalogue as they left it: nothing to write, nothing to tell.
+            if before.get(&entry.slug).is_some_and(|there| there.says_the_same(&row)) {
+                continue;
+            }
             let seeded = self.store.change_integration(IntegrationCommand::Seed(Box::new(row))).await;
             if let Err(error) = seeded {
                 // One that the store refuses stops no other either.
