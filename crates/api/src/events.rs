@@ -8,10 +8,10 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::unfold;
+use http::HeaderMap;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
-use http::{HeaderMap, StatusCode};
+use model::Timestamp;
 use model::id::EventId;
-use model::{Code, Fault, Timestamp};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
@@ -121,11 +121,8 @@ pub(crate) async fn socket(
 
 /// What is wanted, and from where.
 fn read(headers: &HeaderMap, params: &EventParams) -> Result<(Filter, Option<EventId>), Problem> {
-    let filter = Filter::parse(params.types.as_deref()).map_err(|detail| {
-        let fault = Fault::new(Code::BAD_ARGUMENTS, detail);
-        Problem::from(fault.with_hint(format!("there are: {}", TYPES.join(", "))))
-            .with_status(StatusCode::BAD_REQUEST)
-    })?;
+    let filter = Filter::parse(params.types.as_deref())
+        .map_err(|detail| Problem::bad_message(detail, &format!("there are: {}", TYPES.join(", "))))?;
     let from_header = headers.get(LAST_EVENT_ID).map(|value| value.to_str().unwrap_or("?"));
     let after = from_header.or(params.after.as_deref()).filter(|text| !text.is_empty());
     let after = after.map(str::parse).transpose().map_err(|error: model::id::BadId| {

@@ -19,8 +19,8 @@ use crate::app::{App, Parts};
 use crate::connections::{change, create, credentials, health, lifecycle, list, log};
 use crate::rescue::Problem;
 use crate::{
-    calls, docs, door, errors, events, guard, integrations, keys, oauth, openapi, operations, search, status, tools,
-    toolsets,
+    calls, docs, door, errors, events, guard, integrations, keys, oauth, openapi, operations, search, status,
+    tools, toolsets,
 };
 
 /// What a caller has to have.

@@ -29,8 +29,8 @@ use model::{Clock, Key, Owner, Secret};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, PgConnection, PgPool};
 use store::{
-    API_KEYS_MAX, ApiKeyRow, ApiKeys, Backend, ChangeFeed, Command, Fact, FactKind, Facts, Observer, Owners, Store,
-    StoreError, Transactions,
+    API_KEYS_MAX, ApiKeyRow, ApiKeys, Backend, ChangeFeed, Command, Fact, FactKind, Facts, Observer, Owners,
+    Store, StoreError, Transactions,
 };
 use tokio::sync::watch;
 

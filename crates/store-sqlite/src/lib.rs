@@ -33,8 +33,8 @@ use model::id::{ApiKeyId, WorkspaceId};
 use model::{Clock, Key, Owner};
 use rusqlite::{OptionalExtension, params};
 use store::{
-    API_KEYS_MAX, ApiKeyRow, ApiKeys, Backend, ChangeFeed, Command, Fact, FactKind, Facts, Observer, Owners, Store,
-    StoreError, Transactions,
+    API_KEYS_MAX, ApiKeyRow, ApiKeys, Backend, ChangeFeed, Command, Fact, FactKind, Facts, Observer, Owners,
+    Store, StoreError, Transactions,
 };
 use tokio::sync::watch;
 

@@ -135,7 +135,7 @@ pub enum Changed {
         /// When, at the latest.
         expires_at: Timestamp,
     },
-    /// Something, on another node or to several things at once. Whoever needs to know has to look.
+    /// Something, on another node. Whoever needs to know has to look.
     Something,
 }
 
@@ -157,7 +157,7 @@ impl Change {
                 Some(Self { workspace: Some(*workspace), what })
             }
             Command::Integration(command) => Some(integration(command)),
-            Command::Connection(command) => Some(connection(command)),
+            Command::Connection(command) => connection(command),
             Command::Credential(command) => credential(command),
             Command::Health(HealthCommand::Append(row)) => {
                 let what = Changed::ConnectionChecked {
@@ -185,7 +185,7 @@ impl Change {
     pub(crate) const SOMETHING: Self = Self { workspace: None, what: Changed::Something };
 }
 
-fn connection(command: &ConnectionCommand) -> Change {
+fn connection(command: &ConnectionCommand) -> Option<Change> {
     let (workspace, what) = match command {
         ConnectionCommand::Insert(row) => {
             let what = Changed::ConnectionMade {
@@ -204,10 +204,11 @@ fn connection(command: &ConnectionCommand) -> Change {
             let what = Changed::ConnectionMoved { id: step.id, to: step.to, error: step.error.clone() };
             (step.scope.workspace, what)
         }
-        ConnectionCommand::FailTesting { workspace, .. } => (*workspace, Changed::Something),
+        // A node does this once, when it starts: before anybody can follow it.
+        ConnectionCommand::FailTesting { .. } => return None,
         ConnectionCommand::Delete { scope, id } => (scope.workspace, Changed::ConnectionRemoved { id: *id }),
     };
-    Change { workspace: Some(workspace), what }
+    Some(Change { workspace: Some(workspace), what })
 }
 
 /// The members that a change writes, as the API calls them.
@@ -266,9 +267,7 @@ fn integration(command: &IntegrationCommand) -> Change {
 
 fn toolset(command: &ToolsetCommand) -> Change {
     let (workspace, what) = match command {
-        ToolsetCommand::Insert(row) => {
-            (row.owner.workspace, Changed::ToolsetMade { key: row.key.clone() })
-        }
+        ToolsetCommand::Insert(row) => (row.owner.workspace, Changed::ToolsetMade { key: row.key.clone() }),
         ToolsetCommand::Update { row, .. } => {
             (row.owner.workspace, Changed::ToolsetChanged { key: row.key.clone() })
         }

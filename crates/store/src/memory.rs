@@ -21,8 +21,8 @@ use tokio::sync::watch;
 
 use crate::{
     ApiKeyRow, Backend, ChangeFeed, Command, ConnectionRow, CredentialRow, DataKeyRow, Fact, FactKind,
-    HealthRow, IntegrationRow, IntegrationVersion, Lease, LogRow, Observer, RequestKey, RequestRow, Store, StoreError,
-    Tally, ToolsetRow, Transactions,
+    HealthRow, IntegrationRow, IntegrationVersion, Lease, LogRow, Observer, RequestKey, RequestRow, Store,
+    StoreError, Tally, ToolsetRow, Transactions,
 };
 
 /// A table that a transaction copies only when it changes it.

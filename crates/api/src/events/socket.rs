@@ -3,7 +3,9 @@
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
-use fastwebsockets::{FragmentCollectorRead, Frame, OpCode, Payload, WebSocket, WebSocketError, WebSocketWrite};
+use fastwebsockets::{
+    FragmentCollectorRead, Frame, OpCode, Payload, WebSocket, WebSocketError, WebSocketWrite,
+};
 use http::HeaderValue;
 use http::header::SEC_WEBSOCKET_PROTOCOL;
 use hyper::upgrade::Upgraded;

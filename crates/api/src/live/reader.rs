@@ -48,12 +48,7 @@ pub(crate) enum Next {
 
 impl Reader {
     /// Reads what comes after the event `after`, or from now on.
-    pub(crate) fn new(
-        live: &Arc<Live>,
-        caller: Arc<Caller>,
-        filter: Filter,
-        after: Option<EventId>,
-    ) -> Self {
+    pub(crate) fn new(live: &Arc<Live>, caller: Arc<Caller>, filter: Filter, after: Option<EventId>) -> Self {
         let mut waiting = VecDeque::new();
         let next = {
             let ring = live.ring();
@@ -140,9 +135,10 @@ impl Reader {
         self.next = read.next;
         self.waiting.extend(read.missed.map(|id| gap(&self.live, id, "too_slow")));
         let workspace = self.caller.owner.workspace;
-        let wanted = read.events.into_iter().filter(|event| {
-            event.workspace.is_none_or(|own| own == workspace) && self.filter.passes(event)
-        });
+        let wanted = read
+            .events
+            .into_iter()
+            .filter(|event| event.workspace.is_none_or(|own| own == workspace) && self.filter.passes(event));
         self.waiting.extend(wanted);
         is_more
     }

@@ -140,7 +140,8 @@ impl Hub {
         );
         tokio::spawn(Arc::clone(&house.identity).follow());
         let phase = watch::Sender::new(Phase::Running);
-        let hub = Self { house, catalogue, connections, pipeline, door, recorder, counters, live, phase, wanted };
+        let hub =
+            Self { house, catalogue, connections, pipeline, door, recorder, counters, live, phase, wanted };
         Ok(Arc::new(hub))
     }
 

@@ -52,7 +52,10 @@ fn connections() -> Arc<Connections> {
     let apis = connector_http::Parts {
         clock,
         entropy,
-        sealer: Arc::new(credential::AeadSealer::new(MasterKey::parse(KEY, "test").unwrap(), Arc::new(SystemEntropy))),
+        sealer: Arc::new(credential::AeadSealer::new(
+            MasterKey::parse(KEY, "test").unwrap(),
+            Arc::new(SystemEntropy),
+        )),
     };
     Connections::new(pipeline, parts, apis, Limits::default(), shelf)
 }
