@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hyper::Method;
 use serde_json::{Value, json};
@@ -15,6 +15,8 @@ use testkit::websocket::WebSocketClient;
 const CANARY: &str = "canary-7f3e9a";
 /// Far above what an event takes, far below a heartbeat.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a stream may outlive its key: it takes a few milliseconds.
+const A_SECOND: Duration = Duration::from_secs(1);
 /// Long enough for an event that should not come.
 const QUIET: Duration = Duration::from_millis(500);
 
@@ -179,15 +181,12 @@ async fn a_revoked_key_ends_its_streams_within_a_second_and_no_others() {
     let mut fallen = follow(&hub, &key, "", None).await;
     let mut socket = WebSocketClient::connect(&hub.endpoint("/api/v1/events/ws"), &key).await.unwrap();
     let mut standing = follow(&hub, &hub.key, "?types=key.*", None).await;
-    let revoked_at = Instant::now();
     assert_eq!(ask(&hub, Method::DELETE, &format!("/api/v1/keys/{id}"), Value::Null).await.0, 204);
     let end = async {
         while let Ok(Some(_)) = fallen.event().await {}
         while let Ok(Some(_)) = socket.receive().await {}
     };
-    assert!(tokio::time::timeout(PATIENCE, end).await.is_ok(), "a stream is still open");
-    // On a machine that is busy with other tests; on an idle one it takes a few milliseconds.
-    assert!(revoked_at.elapsed() < Duration::from_secs(3), "{:?}", revoked_at.elapsed());
+    assert!(tokio::time::timeout(A_SECOND, end).await.is_ok(), "a stream is still open");
     assert!(is(&next(&mut standing).await, "key.revoked"));
     make_key(&hub, "next").await;
     assert!(is(&next(&mut standing).await, "key.made"), "the other goes on");
