@@ -23,3 +23,4 @@ mod reload;
 mod revoked;
 mod sessions;
 mod tasks;
+mod typescript;
