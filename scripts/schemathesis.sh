@@ -56,9 +56,10 @@ put PUT integrations/any-server '{"name": "Any", "type": "mcp", "category": "oth
 put POST connections '{"integration": "any-server", "name": "stored", "connection_config":
   {"protocol": "http", "url": "http://127.0.0.1:1/mcp"}}'
 
+# Streams of events end with their key, and not before: tests/it/events.rs looks at them.
 failed=""
 (cd "$scene" && "$schemathesis" --config-file "$TRUNKLINE_ROOT/tests/tools/schemathesis/schemathesis.toml" \
-  run "$url/openapi.json" --exclude-path-regex '^/call/fixture/' --no-color) || failed=yes
+  run "$url/openapi.json" --exclude-path-regex '^/(call/fixture/|api/v1/events)' --no-color) || failed=yes
 curl --fail --silent --output /dev/null -H "Authorization: Bearer $TRUNKLINE_KEY" "$url/api/v1/status" ||
   die "the run took its own key away: what came after that was not tested"
 [ -z "$failed" ] || die "the API and its document differ"

@@ -11,7 +11,7 @@ use model::{Clock, Entropy, Sealer, Timestamp};
 use store::Store;
 
 use crate::door::Idempotency;
-use crate::{Counters, Directory};
+use crate::{Counters, Directory, Live};
 
 /// What the API is made of.
 pub struct Parts {
@@ -35,6 +35,8 @@ pub struct Parts {
     pub directory: Arc<dyn Directory>,
     /// Counts of calls; the binary feeds it from the recorder.
     pub counters: Arc<Counters>,
+    /// What happens, for those who follow it.
+    pub live: Arc<Live>,
     /// How it is set up.
     pub settings: Settings,
 }

@@ -19,8 +19,8 @@ use crate::app::{App, Parts};
 use crate::connections::{change, create, credentials, health, lifecycle, list, log};
 use crate::rescue::Problem;
 use crate::{
-    bundle, calls, docs, door, errors, guard, integrations, keys, oauth, openapi, operations, search, status,
-    tools, toolsets,
+    bundle, calls, docs, door, errors, events, guard, integrations, keys, oauth, openapi, operations, search,
+    status, tools, toolsets,
 };
 
 /// What a caller has to have.
@@ -110,6 +110,8 @@ pub static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
         (Manage,  routes!(bundle::export_sealed)),
         (Manage,  routes!(bundle::import::import)),
         (Manage,  routes!(calls::list_calls)),
+        (Manage,  routes!(events::stream)),
+        (Manage,  routes!(events::socket)),
         (Manage,  routes!(keys::list_keys)),
         (Manage,  routes!(keys::create_key)),
         (Manage,  routes!(keys::rotate_key)),

@@ -274,7 +274,7 @@ impl Credentials {
             let page = page.map_err(|error| error.fault())?;
             for row in page.items {
                 let expected =
-                    Replaces::Exactly { key_version: row.key_version, fingerprint: row.fingerprint };
+                    Replaces::SameValue { key_version: row.key_version, fingerprint: row.fingerprint };
                 let row = self.sealed_anew(ring, row)?;
                 match self.store.put_credential(row, expected).await {
                     Ok(()) => done += 1,

@@ -1,7 +1,7 @@
 //! The writing thread: sleeps while nothing happens, gathers for a moment, writes, says what is done.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use model::CallRecord;
@@ -12,6 +12,9 @@ use crate::sink::Sink;
 
 /// How long records gather before they are written.
 const GATHER: Duration = Duration::from_millis(50);
+/// How often observers are shown what has gathered meanwhile, while somebody looks on closely.
+const SHOW: Duration = Duration::from_millis(10);
+const SHOWS: u32 = 5;
 /// How far the writing thread stands back behind the cores that serve calls.
 const NICENESS: i32 = 10;
 /// How long to wait after a failed write.
@@ -36,7 +39,9 @@ pub(crate) struct Shared {
     pub(crate) dropped: AtomicU64,
     pub(crate) torn: u64,
     pub(crate) tail: broadcast::Sender<Arc<str>>,
-    pub(crate) observer: OnceLock<Observer>,
+    pub(crate) observers: RwLock<Vec<Observer>>,
+    /// How many look on closely.
+    pub(crate) closely: AtomicUsize,
 }
 
 /// Sees every record once, on the writing thread.
@@ -73,7 +78,8 @@ impl Shared {
             dropped: AtomicU64::new(0),
             torn,
             tail: broadcast::Sender::new(TAIL_MAX),
-            observer: OnceLock::new(),
+            observers: RwLock::default(),
+            closely: AtomicUsize::new(0),
         }
     }
 }
@@ -86,12 +92,13 @@ pub(crate) fn run(shared: &Shared, mut sink: Sink) {
     let mut batch: Vec<CallRecord> = Vec::new();
     let mut chunk = Chunk::default();
     let mut reported_drops = 0;
+    let mut is_failing = false;
     loop {
         let is_last = shared.stopped.load(Ordering::SeqCst);
         let ticket = shared.requested.load(Ordering::SeqCst);
         shared.awake.store(false, Ordering::Relaxed);
-        let error = write_all(shared, &mut sink, &mut batch, &mut chunk).err();
-        let is_failing = error.is_some();
+        let error = write_all(shared, &mut sink, &mut batch, &mut chunk, is_failing).err();
+        is_failing = error.is_some();
         if let Some(error) = &error {
             tracing::error!(%error, "ledger: call records cannot be written");
         }
@@ -115,8 +122,16 @@ pub(crate) fn run(shared: &Shared, mut sink: Sink) {
         while !is_asked() && !shared.awake.load(Ordering::Relaxed) {
             std::thread::park();
         }
-        if !is_asked() {
+        if !is_asked() && shared.closely.load(Ordering::Relaxed) == 0 {
             std::thread::park_timeout(GATHER);
+            continue;
+        }
+        for _ in 0..SHOWS {
+            if is_asked() || batch.len() >= crate::shards::SHARD_RECORDS_MAX {
+                break;
+            }
+            std::thread::park_timeout(SHOW);
+            take(shared, &mut batch);
         }
     }
 }
@@ -127,13 +142,13 @@ fn write_all(
     sink: &mut Sink,
     batch: &mut Vec<CallRecord>,
     chunk: &mut Chunk,
+    was_failing: bool,
 ) -> std::io::Result<()> {
-    // While the rest of a failed batch is here, nothing more is drained: the lists are what is bounded.
-    write_batch(shared, sink, batch, chunk)?;
-    shared.shards.drain_into(batch);
-    if let Some(observer) = shared.observer.get() {
-        batch.iter().for_each(observer);
+    if was_failing {
+        // While the rest of a failed batch is here, nothing more is drained: the lists are what is bounded.
+        write_batch(shared, sink, batch, chunk)?;
     }
+    take(shared, batch);
     // By the time of the answer, newest first, and then written from the end: the file grows in the order
     // of answers, and taking from the end of a list is free.
     batch.sort_by_key(|record| std::cmp::Reverse(answered_us(record)));
@@ -141,6 +156,16 @@ fn write_all(
     // A burst's room is given back, an ordinary batch's is kept.
     batch.shrink_to(crate::shards::SHARD_RECORDS_MAX);
     Ok(())
+}
+
+/// Adds what has gathered to the batch, and shows it to the observers.
+fn take(shared: &Shared, batch: &mut Vec<CallRecord>) {
+    let shown = batch.len();
+    shared.shards.drain_into(batch);
+    let observers = shared.observers.read().unwrap_or_else(PoisonError::into_inner);
+    for record in batch.iter().skip(shown) {
+        observers.iter().for_each(|observer| observer(record));
+    }
 }
 
 /// Returns once the chunk and the batch are empty, or at the first failure, with the rest still there.

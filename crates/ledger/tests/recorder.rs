@@ -6,6 +6,7 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ledger::{CallFilter, LedgerOptions, Recorder};
 use model::id::CallId;
@@ -247,17 +248,28 @@ async fn listeners_get_what_comes_after_them_as_it_is_written() {
 }
 
 #[tokio::test]
-async fn the_one_observer_sees_every_record_once() {
+async fn every_observer_sees_every_record_once_however_closely_somebody_looks() {
     let recorder = Recorder::memory().unwrap();
     let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
     let seeing = Arc::clone(&seen);
-    assert!(recorder.observe(move |record| seeing.lock().unwrap().push(record.target.to_string())));
-    assert!(!recorder.observe(|_| {}), "there is one");
+    let count = Arc::new(AtomicU64::new(0));
+    recorder.observe(move |record| seeing.lock().unwrap().push(record.target.to_string()));
+    let counting = Arc::clone(&count);
+    recorder.observe(move |_| _ = counting.fetch_add(1, Ordering::Relaxed));
     for n in 0..3 {
         recorder.record(call(n));
         recorder.flush().await.unwrap();
     }
-    assert_eq!(*seen.lock().unwrap(), ["tool-0", "tool-1", "tool-2"]);
+    let closely = recorder.look_closely();
+    recorder.record(call(3));
+    while seen.lock().unwrap().len() < 4 {
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+    recorder.flush().await.unwrap();
+    drop(closely);
+    assert_eq!(*seen.lock().unwrap(), ["tool-0", "tool-1", "tool-2", "tool-3"]);
+    assert_eq!(count.load(Ordering::Relaxed), 4);
+    assert_eq!(recorder.search(CallFilter::default()).await.unwrap().len(), 4, "each is written once");
 }
 
 #[tokio::test]

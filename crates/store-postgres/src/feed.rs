@@ -75,7 +75,7 @@ async fn follow(mut listener: PgListener, pool: PgPool, node: Node, feed: Arc<Ch
         match listener.try_recv().await {
             Ok(Some(notification)) => {
                 if notification.payload() != node.name {
-                    feed.bump();
+                    feed.changed_elsewhere();
                 }
             }
             Err(sqlx::Error::PoolClosed) => return,
@@ -84,7 +84,7 @@ async fn follow(mut listener: PgListener, pool: PgPool, node: Node, feed: Arc<Ch
                 let Some(again) = listen_again(&pool, &node).await else { return };
                 listener = again;
                 // Whatever was announced in between: look.
-                feed.bump();
+                feed.changed_elsewhere();
             }
         }
     }

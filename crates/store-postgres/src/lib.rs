@@ -31,8 +31,8 @@ use model::{Clock, Key, Owner, Secret};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, PgConnection, PgPool};
 use store::{
-    API_KEYS_MAX, ApiKeyRow, ApiKeys, Backend, ChangeFeed, Command, Fact, FactKind, Facts, Owners, Store,
-    StoreError, Transactions,
+    API_KEYS_MAX, ApiKeyRow, ApiKeys, Backend, ChangeFeed, Command, Fact, FactKind, Facts, Observer, Owners,
+    Store, StoreError, Transactions,
 };
 use tokio::sync::watch;
 
@@ -117,9 +117,7 @@ impl Transactions for PostgresStore {
                 Err(commands::Failure::Refused(error)) => return Err(error),
             }
         }
-        if commands.iter().any(Command::wakes_feed) {
-            self.feed.bump();
-        }
+        self.feed.committed(commands.iter());
         Ok(())
     }
 }
@@ -216,6 +214,10 @@ impl Store for PostgresStore {
 
     fn subscribe(&self) -> watch::Receiver<u64> {
         self.feed.subscribe()
+    }
+
+    fn observe(&self, observer: Observer) {
+        self.feed.observe(observer);
     }
 
     async fn close(&self) {

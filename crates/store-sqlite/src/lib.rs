@@ -35,8 +35,8 @@ use model::id::{ApiKeyId, WorkspaceId};
 use model::{Clock, Key, Owner};
 use rusqlite::{OptionalExtension, params};
 use store::{
-    API_KEYS_MAX, ApiKeyRow, ApiKeys, Backend, ChangeFeed, Command, Fact, FactKind, Facts, Owners, Store,
-    StoreError, Transactions,
+    API_KEYS_MAX, ApiKeyRow, ApiKeys, Backend, ChangeFeed, Command, Fact, FactKind, Facts, Observer, Owners,
+    Store, StoreError, Transactions,
 };
 use tokio::sync::watch;
 
@@ -195,6 +195,10 @@ impl Store for SqliteStore {
 
     fn subscribe(&self) -> watch::Receiver<u64> {
         self.feed.subscribe()
+    }
+
+    fn observe(&self, observer: Observer) {
+        self.feed.observe(observer);
     }
 
     async fn close(&self) {

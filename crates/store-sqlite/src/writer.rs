@@ -79,11 +79,9 @@ fn write_until_closed(db: &Connection, mut messages: mpsc::Receiver<Message>, fe
             batch.push(next);
         }
         let results = write_batch(db, &batch);
-        let mut written = batch.iter().zip(&results).filter(|(_, result)| result.is_ok());
+        let written = batch.iter().zip(&results).filter(|(_, result)| result.is_ok());
         // Before the acknowledgements: whoever has one finds the feed moved.
-        if written.any(|(message, _)| message.commands.iter().any(Command::wakes_feed)) {
-            feed.bump();
-        }
+        feed.committed(written.flat_map(|(message, _)| &message.commands));
         for (message, result) in batch.drain(..).zip(results) {
             // Nobody may be waiting any more; the write stands all the same.
             let _gone = message.ack.send(result);

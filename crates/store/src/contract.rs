@@ -113,6 +113,7 @@ macro_rules! contract_tests {
             a_failing_write_does_not_disturb_those_beside_it
             many_writers_at_once_all_land
             the_feed_moves_with_every_commit_and_with_nothing_else
+            observers_are_told_what_was_committed_in_order_and_nothing_else
             a_closed_store_says_so
         }
     };

@@ -66,6 +66,13 @@ pub enum Replaces {
         /// Its fingerprint.
         fingerprint: [u8; 8],
     },
+    /// As [`Self::Exactly`], by the same value, sealed anew: for people nothing is different.
+    SameValue {
+        /// The data key it was sealed with.
+        key_version: u32,
+        /// Its fingerprint then.
+        fingerprint: [u8; 8],
+    },
 }
 
 /// Changes of credentials.
@@ -153,8 +160,11 @@ impl Replaces {
     pub fn allows(self, present: Option<(u32, [u8; 8])>) -> Result<(), StoreError> {
         let fits = match (self, present) {
             (Self::Anything, _) | (Self::Nothing, None) => true,
-            (Self::Exactly { key_version, fingerprint }, Some(there)) => there == (key_version, fingerprint),
-            (Self::Nothing, Some(_)) | (Self::Exactly { .. }, None) => false,
+            (
+                Self::Exactly { key_version, fingerprint } | Self::SameValue { key_version, fingerprint },
+                Some(there),
+            ) => there == (key_version, fingerprint),
+            (Self::Nothing, Some(_)) | (Self::Exactly { .. } | Self::SameValue { .. }, None) => false,
         };
         if fits {
             Ok(())

@@ -7,6 +7,7 @@
 
 mod api_key;
 mod bulk;
+mod change;
 mod command;
 mod connection;
 #[cfg(feature = "contract")]
@@ -38,6 +39,7 @@ pub use bulk::{
     Bulk, Cell, CellRow, Column, ColumnKind, CopiedRows, MOVE_LEASE, Progress, TABLES, Table, is_half_moved,
     move_all,
 };
+pub use change::{Change, Changed};
 pub use command::{COMMANDS_MAX, Command};
 pub use connection::{
     CONNECTIONS_MAX, Connected, ConnectionChange, ConnectionCommand, ConnectionCursor, ConnectionQuery,
@@ -49,7 +51,7 @@ pub use credential::{
 pub use data_key::{DATA_KEYS_MAX, DataKeyCommand, DataKeyRow, DataKeyState, DataKeys, WRAPPED_LEN_MAX};
 pub use error::StoreError;
 pub use fact::{FACT_BYTES_MAX, Fact, FactKind, Facts};
-pub use feed::ChangeFeed;
+pub use feed::{ChangeFeed, Observer};
 pub use health::{
     HEALTH_ERROR_LEN_MAX, HOUR_MS, Health, HealthCommand, HealthRow, HealthSummary, Histogram, RollupRow,
     SUMMARY_ROWS_MAX, Tally, hour_of,
@@ -121,6 +123,10 @@ pub trait Store:
     /// The change feed: a number that grows with every commit a snapshot could care about, on this node
     /// or (where the backend is shared) on another. It may grow without cause, never fail to grow.
     fn subscribe(&self) -> watch::Receiver<u64>;
+
+    /// Tells `observer` of every change from now on, once it is committed: in order, and in outline, for
+    /// showing people what happens. What other nodes commit is told as [`Changed::Something`].
+    fn observe(&self, observer: Observer);
 
     /// Finishes what was accepted and lets go of files and connections. Afterwards every call answers
     /// [`StoreError::Closed`]. Calling it again does nothing.

@@ -22,8 +22,8 @@ use tokio::sync::watch;
 
 use crate::{
     ApiKeyRow, Backend, ChangeFeed, Command, ConnectionRow, CredentialRow, DataKeyRow, Fact, FactKind,
-    HealthRow, IntegrationRow, IntegrationVersion, Lease, LogRow, RequestKey, RequestRow, Store, StoreError,
-    Tally, ToolsetRow, Transactions,
+    HealthRow, IntegrationRow, IntegrationVersion, Lease, LogRow, Observer, RequestKey, RequestRow, Store,
+    StoreError, Tally, ToolsetRow, Transactions,
 };
 
 /// A table that a transaction copies only when it changes it.
@@ -87,18 +87,14 @@ impl Default for MemoryStore {
 impl Transactions for MemoryStore {
     async fn apply(&self, commands: Vec<Command>) -> Result<(), StoreError> {
         Command::check_limits(&commands)?;
-        let wakes = commands.iter().any(Command::wakes_feed);
-        {
-            let mut state = self.lock();
-            let mut next = state.as_ref().ok_or(StoreError::Closed)?.clone();
-            for command in commands {
-                next.run(command)?;
-            }
-            *state = Some(next);
+        let mut state = self.lock();
+        let mut next = state.as_ref().ok_or(StoreError::Closed)?.clone();
+        for command in &commands {
+            next.run(command.clone())?;
         }
-        if wakes {
-            self.feed.bump();
-        }
+        *state = Some(next);
+        // Under the lock, so that observers hear of commits in their order.
+        self.feed.committed(commands.iter());
         Ok(())
     }
 }
@@ -111,6 +107,10 @@ impl Store for MemoryStore {
 
     fn subscribe(&self) -> watch::Receiver<u64> {
         self.feed.subscribe()
+    }
+
+    fn observe(&self, observer: Observer) {
+        self.feed.observe(observer);
     }
 
     async fn close(&self) {

@@ -159,6 +159,12 @@ pub(crate) enum Verb {
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
     },
+    /// What happens, as it happens, one line each, until interrupted
+    Events {
+        /// Only these: types or noun.*, between commas (connection.*,call.finished)
+        #[arg(long, value_name = "PATTERNS")]
+        types: Option<String>,
+    },
     /// Copy the data of the embedded store, beside a running hub; the master key is not in it
     Backup {
         /// Where to: a folder that is new or empty
@@ -476,6 +482,7 @@ mod tests {
             "trunkline key rotate-master --new-key-file new.key",
             "trunkline connection test files",
             "trunkline calls --tail --search x",
+            "trunkline events --types connection.*,call.* --json",
             "trunkline config default",
             "trunkline catalog list --json",
             "trunkline catalog verify git --run repository=/r",

@@ -10,6 +10,7 @@ mod client;
 mod config;
 mod connection;
 mod doctor;
+mod events;
 mod explain;
 mod export;
 mod import;
@@ -77,6 +78,7 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Quit> {
         Verb::Catalog(verb) => catalog::run(shared, verb),
         Verb::Connection(verb) => connection::run(shared, verb),
         Verb::Toolset(verb) => toolset::run(shared, verb),
+        Verb::Events { types } => events::run(shared, types.as_deref()),
         Verb::Calls { tail, search, limit } => calls::run(shared, *tail, search.as_deref(), *limit),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api::{Counters, Parts, Settings};
+use api::{Counters, Live, Parts, Settings, Sources};
 use axum::Router;
 use axum::body::Body;
 use call::{Mount, MountSettings, Pipeline, ToolLists};
@@ -97,7 +97,7 @@ pub(crate) async fn hub_with(settings: Settings) -> Hub {
     let recorder = Arc::new(Recorder::memory().unwrap());
     let counters = Arc::new(Counters::new());
     let counting = Arc::clone(&counters);
-    assert!(recorder.observe(move |record| counting.count(record)));
+    recorder.observe(move |record| counting.count(record));
     let pipeline = Pipeline::new(call::Parts {
         clock: time(),
         entropy: Arc::clone(&entropy),
@@ -121,6 +121,13 @@ pub(crate) async fn hub_with(settings: Settings) -> Hub {
         entropy,
         directory: Arc::clone(&directory) as Arc<dyn api::Directory>,
         counters,
+        live: Live::start(Sources {
+            store: Arc::clone(&store) as Arc<dyn Store>,
+            recorder: Arc::clone(&recorder),
+            identity: Arc::clone(&identity),
+            clock: time(),
+            entropy: Arc::new(SystemEntropy),
+        }),
         settings,
     };
     let router = api::router(parts);

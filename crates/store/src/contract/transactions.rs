@@ -1,9 +1,12 @@
 //! Scenes about writing: all or nothing, side by side, watched, and after the end.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
+use model::ConnectionStatus;
+
+use super::given::{check, connection, connection_id, credential, credential_id, log, move_to, seed};
 use super::{NOW, key, key_id, owner};
-use crate::{Command, Store, StoreError};
+use crate::{Changed, Command, ConnectionCommand, HealthCommand, Replaces, Store, StoreError};
 
 pub async fn a_list_of_commands_happens_whole_or_not_at_all(store: Arc<dyn Store>) {
     let owner = owner(&store).await;
@@ -64,6 +67,59 @@ pub async fn the_feed_moves_with_every_commit_and_with_nothing_else(store: Arc<d
     assert!(store.insert_api_key(key(owner, 1)).await.is_err());
     store.list_live_api_keys().await.unwrap();
     assert!(!feed.has_changed().unwrap());
+}
+
+pub async fn observers_are_told_what_was_committed_in_order_and_nothing_else(store: Arc<dyn Store>) {
+    let owner = owner(&store).await;
+    seed(&store).await;
+    let told: Arc<Mutex<Vec<Changed>>> = Arc::default();
+    let telling = Arc::clone(&told);
+    store.observe(Arc::new(move |change| {
+        assert!(change.workspace.is_some());
+        telling.lock().unwrap().push(change.what.clone());
+    }));
+    store.insert_api_key(key(owner, 1)).await.unwrap();
+    assert_eq!(told.lock().unwrap().len(), 1, "told by the time the write is acknowledged");
+    assert!(store.insert_api_key(key(owner, 1)).await.is_err());
+    store.insert_connection(connection(owner, 1)).await.unwrap();
+    move_to(&store, owner, 1, ConnectionStatus::Testing, NOW).await.unwrap();
+    assert!(move_to(&store, owner, 1, ConnectionStatus::Testing, NOW).await.is_err());
+    store.put_credential(credential(owner, 1, 1, "token"), Replaces::Nothing).await.unwrap();
+    let fingerprint = credential(owner, 1, 1, "token").fingerprint;
+    let same = Replaces::SameValue { key_version: 1, fingerprint };
+    store.put_credential(credential(owner, 1, 1, "token"), same).await.unwrap();
+    store.append_log(log(owner, 1, 1, "not told")).await.unwrap();
+    store.touch_api_keys(Vec::new()).await.unwrap();
+    let whole = vec![
+        Command::Health(HealthCommand::Append(Box::new(check(owner, 1, 2, 7, NOW)))),
+        Command::RevokeApiKey { workspace: owner.workspace, id: key_id(1), at: NOW },
+        Command::Connection(ConnectionCommand::Delete { scope: owner.into(), id: connection_id(1) }),
+    ];
+    store.apply(whole).await.unwrap();
+    let told = told.lock().unwrap();
+    let id = connection_id(1);
+    let expected = [
+        Changed::KeyMade { id: key_id(1), name: "key 1".into() },
+        Changed::ConnectionMade {
+            id,
+            key: connection(owner, 1).key,
+            name: "Name 1".into(),
+            integration: "plain".into(),
+            status: ConnectionStatus::Configuring,
+        },
+        Changed::ConnectionMoved { id, to: ConnectionStatus::Testing, error: None },
+        Changed::CredentialStored {
+            connection: id,
+            id: credential_id(1),
+            field: "token".into(),
+            user: None,
+            is_rotation: false,
+        },
+        Changed::ConnectionChecked { id, response_time_ms: 7, is_ok: true, error: None },
+        Changed::KeyRevoked { id: key_id(1) },
+        Changed::ConnectionRemoved { id },
+    ];
+    assert_eq!(*told, expected);
 }
 
 pub async fn a_closed_store_says_so(store: Arc<dyn Store>) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use model::Secret;
 use outbound::target::CONNECT_TIMEOUT;
-use outbound::{Client, EgressRule, Head, OutboundError, Outgoing, Route, Target};
+use outbound::{Body, Client, EgressRule, Head, OutboundError, Outgoing, Route, Target};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -34,6 +34,14 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     /// The body; null where there is none.
     pub(crate) body: Value,
+}
+
+/// Why nothing can be followed.
+pub(crate) enum Followed {
+    /// The hub says no; asking again changes nothing.
+    Refused(Quit),
+    /// No answer, or one that is no answer: it may be better later.
+    Broken(Quit),
 }
 
 /// A runtime for one command.
@@ -124,6 +132,26 @@ impl Remote {
         let late = || OutboundError::Timeout { host: target.authority().to_owned(), was_sent: true };
         let bytes = collected.map_err(|_| late())??;
         Ok(Answer { status, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) })
+    }
+
+    /// A GET whose answer is read piece by piece, for as long as it takes. A refusal becomes its own words.
+    pub(crate) async fn follow(&self, path: &str, extra: &[(&str, &str)]) -> Result<Body, Followed> {
+        let broken = |error: OutboundError| Followed::Broken(self.quit(&error));
+        let route = Route::new(EgressRule { private_allowed: true }, CONNECT_TIMEOUT);
+        let target = Target::parse(&format!("{}{path}", self.url), &route).map_err(broken)?;
+        let head = self.head(false, extra).map_err(broken)?;
+        let deadline = Instant::now() + CALL_TIMEOUT;
+        let outgoing = Outgoing { method: "GET", head: &head, body: &[], is_replayable: true, deadline };
+        let response = Client::new().send(&target, outgoing).await.map_err(broken)?;
+        if (200..300).contains(&response.status) {
+            return Ok(response.body);
+        }
+        let status = response.status;
+        let bytes = tokio::time::timeout(TIMEOUT, response.body.collect(ANSWER_BYTES_MAX)).await;
+        let bytes = bytes.ok().and_then(Result::ok).unwrap_or_default();
+        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        let quit = self.good(Answer { status, body }).err().unwrap_or_else(|| Quit::silent(1));
+        Err(if status >= 500 { Followed::Broken(quit) } else { Followed::Refused(quit) })
     }
 
     /// The header lines, the key among them.

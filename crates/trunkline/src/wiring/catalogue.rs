@@ -127,12 +127,17 @@ impl Catalogue {
     }
 
     async fn seed(&self, gathered: Gathered) -> Result<(), Fault> {
+        let before: HashMap<String, IntegrationRow> =
+            self.stored().await?.into_iter().map(|row| (row.slug.clone(), row)).collect();
         for (origin, entry) in gathered.entries.values() {
             let row = self.row(*origin, entry)?;
+            let there = before.get(&entry.slug);
             // Known before it is listed: whoever sees it may connect at once.
-            let before = self.store.find_integration(self.workspace, &row.slug).await;
-            let before = before.map_err(|error| error.fault())?;
-            self.manifests.add(before.map_or(row.id, |before| before.id), entry);
+            self.manifests.add(there.map_or(row.id, |there| there.id), entry);
+            // Most starts find the catalogue as they left it: nothing to write, nothing to tell.
+            if there.is_some_and(|there| there.says_the_same(&row)) {
+                continue;
+            }
             let seeded = self.store.change_integration(IntegrationCommand::Seed(Box::new(row))).await;
             if let Err(error) = seeded {
                 // One that the store refuses stops no other either.

@@ -46,6 +46,8 @@ pub(crate) struct Hub {
     pub(crate) recorder: Arc<Recorder>,
     /// Counts of calls.
     pub(crate) counters: Arc<api::Counters>,
+    /// What happens, for those who follow it.
+    live: Arc<api::Live>,
     /// Where it is in its life.
     pub(crate) phase: watch::Sender<Phase>,
     wanted: Wanted,
@@ -68,8 +70,14 @@ impl Hub {
         let recorder = Arc::new(house.recorder(config)?);
         let counters = Arc::new(api::Counters::new());
         let counting = Arc::clone(&counters);
-        let is_first = recorder.observe(move |record| counting.count(record));
-        debug_assert!(is_first, "nobody else counts");
+        recorder.observe(move |record| counting.count(record));
+        let live = api::Live::start(api::Sources {
+            store: Arc::clone(&house.store),
+            recorder: Arc::clone(&recorder),
+            identity: Arc::clone(&house.identity),
+            clock: Arc::clone(&house.clock),
+            entropy: Arc::clone(&house.entropy),
+        });
         let pipeline = Pipeline::new(call::Parts {
             clock: Arc::clone(&house.clock),
             entropy: Arc::clone(&house.entropy),
@@ -132,7 +140,8 @@ impl Hub {
         );
         tokio::spawn(Arc::clone(&house.identity).follow());
         let phase = watch::Sender::new(Phase::Running);
-        let hub = Self { house, catalogue, connections, pipeline, door, recorder, counters, phase, wanted };
+        let hub =
+            Self { house, catalogue, connections, pipeline, door, recorder, counters, live, phase, wanted };
         Ok(Arc::new(hub))
     }
 
@@ -173,6 +182,14 @@ impl Hub {
         }
         let Changes { added, changed, removed, kept } = self.connections.apply(&config);
         tracing::info!(?added, ?changed, ?removed, ?kept, "configuration read again");
+        let sorts = [
+            (&added, api::FileChange::Added),
+            (&changed, api::FileChange::Changed),
+            (&removed, api::FileChange::Removed),
+        ];
+        for (keys, change) in sorts {
+            keys.iter().for_each(|key| self.live.tell_file(key, change));
+        }
     }
 
     /// The manifests behind the catalogue.
@@ -204,6 +221,7 @@ impl Hub {
             entropy: Arc::clone(&self.house.entropy),
             directory: Arc::clone(&self.connections) as Arc<dyn api::Directory>,
             counters: Arc::clone(&self.counters),
+            live: Arc::clone(&self.live),
             settings: api::Settings {
                 allowed_hosts: reached.hosts,
                 allowed_origins: reached.origins,
@@ -221,6 +239,7 @@ impl Hub {
     /// Takes no new work, lets what is in flight finish for a while, and then ends what is left.
     pub(crate) async fn drain(&self) {
         self.connections.drain();
+        self.live.end();
         self.phase.send_replace(Phase::Draining);
         let finished = async {
             while self.pipeline.open_calls().values().sum::<usize>() > 0 {
