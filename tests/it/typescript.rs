@@ -9,6 +9,9 @@ use testkit::hub::Hub;
 use testkit::program::command;
 use testkit::tools::{Tools, json_of};
 
+/// What the file opens with.
+const HEAD: &str = "// The types of the HTTP API, generated from its OpenAPI document: `cargo xtask client` makes them anew.\n";
+
 fn client() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("clients/typescript")
 }
@@ -30,7 +33,8 @@ async fn the_generated_types_are_those_of_the_document() {
     let arguments = [from.as_path(), Path::new("--empty-objects-unknown"), Path::new("--output"), &to];
     let made = run(&tools, "openapi-typescript/bin/cli.js", &arguments);
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let (made, kept) = (std::fs::read_to_string(&to).unwrap(), client().join("src/api.ts"));
+    let made = HEAD.to_owned() + &std::fs::read_to_string(&to).unwrap();
+    let kept = client().join("src/api.ts");
     if std::env::var_os("TRUNKLINE_WRITE_CLIENT").is_some() {
         std::fs::write(&kept, &made).unwrap();
     }
