@@ -1,8 +1,14 @@
 //! What can be typed. Not what it does: that is one file per verb under `commands/`.
 
+mod catalog;
+mod connection;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+
+pub(crate) use catalog::CatalogVerb;
+pub(crate) use connection::{ConnectionContent, ConnectionVerb};
 
 /// Connect MCP servers once, use them everywhere through one guarded door.
 #[derive(Debug, Parser)]
@@ -239,177 +245,6 @@ pub(crate) enum KeyVerb {
         #[arg(long, value_name = "FILE")]
         new_key_file: PathBuf,
     },
-}
-
-/// `catalog ...`
-#[derive(Debug, Subcommand)]
-pub(crate) enum CatalogVerb {
-    /// List the entries
-    List,
-    /// Everything about one
-    Show {
-        /// Its slug
-        slug: String,
-    },
-    /// Check entries: what they say, their icon, and that their templates fill in
-    Verify {
-        /// Its slug (default: all)
-        slug: Option<String>,
-        /// With --run: settings over those of the examples, as key=value; a value that is JSON is taken as JSON
-        #[arg(value_name = "KEY=VALUE", requires = "slug")]
-        pairs: Vec<String>,
-        /// Really start it, with its example settings, and count its tools
-        #[arg(long)]
-        run: bool,
-        /// Seconds that each may take with --run
-        #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=600))]
-        timeout: u64,
-    },
-    /// Make an entry of an OpenAPI document, a server.json of the MCP registry, or an MCP bundle
-    Import {
-        /// The document; what it is is told by its content
-        file: PathBuf,
-        /// What the entry is called (default: made of the document's name)
-        #[arg(long = "as", value_name = "SLUG")]
-        slug: Option<String>,
-        /// Which operations of an API: operationIds, or "METHOD /path" (default: the first 100)
-        #[arg(long, value_name = "A,B", value_delimiter = ',')]
-        operations: Vec<String>,
-        /// The folder of entries (default: the first one of `catalog:`)
-        #[arg(long, value_name = "FOLDER")]
-        out: Option<PathBuf>,
-        /// Over an entry that is there, and in front of one that is compiled in
-        #[arg(long)]
-        force: bool,
-    },
-}
-
-/// `connection ...`
-#[derive(Debug, Subcommand)]
-pub(crate) enum ConnectionVerb {
-    /// List them
-    List,
-    /// Everything about one
-    Show {
-        /// Its key
-        connection: String,
-    },
-    /// Make one, of an entry of the catalogue
-    New {
-        /// Slug of what it is to be a connection with (`trunkline catalog list`)
-        integration: String,
-        /// What people call it
-        name: String,
-        #[command(flatten)]
-        content: ConnectionContent,
-        /// What URLs and tool names call it (default: made of the name)
-        #[arg(long = "as", value_name = "KEY")]
-        key: Option<String>,
-        /// Connect it at once
-        #[arg(long)]
-        connect: bool,
-    },
-    /// Change one
-    Change {
-        /// Its key or id
-        connection: String,
-        #[command(flatten)]
-        content: ConnectionContent,
-        /// What people call it from now on
-        #[arg(long, value_name = "NAME")]
-        name: Option<String>,
-        /// Pin another version of its integration
-        #[arg(long, value_name = "VERSION")]
-        pin: Option<String>,
-    },
-    /// Remove one, with its credentials, log and metrics
-    Remove {
-        /// Its key or id
-        connection: String,
-        /// Do not ask
-        #[arg(long)]
-        yes: bool,
-    },
-    /// Connect afresh and say how it went
-    Test {
-        /// Its key or id
-        connection: String,
-    },
-    /// Test one, and use it when the test passes
-    Connect {
-        /// Its key or id
-        connection: String,
-    },
-    /// Give the link on which somebody gives leave (OAuth); it is connected when they have
-    Authorize {
-        /// Its key or id
-        connection: String,
-        /// With a code to type in on another device
-        #[arg(long)]
-        device: bool,
-    },
-    /// Stop using one; what it is and was stays
-    Disconnect {
-        /// Its key or id
-        connection: String,
-    },
-    /// Store a credential, in the place of the one before it; the value comes from standard input
-    Rotate {
-        /// Its key or id
-        connection: String,
-        /// Which field it fills: auth.credentials.key, headers.X-Api-Key, env.TOKEN
-        field: String,
-        /// Keep the value before it for so many hours
-        #[arg(long, value_name = "HOURS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=720))]
-        overlap: u32,
-        /// It is of no use after so many days
-        #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36500))]
-        expires: Option<u32>,
-    },
-    /// What is stored for one, without the values
-    Credentials {
-        /// Its key or id
-        connection: String,
-    },
-    /// What happened to one, newest first
-    Logs {
-        /// Its key or id
-        connection: String,
-        /// How many
-        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=500))]
-        limit: u32,
-        /// Only those with this text in the message
-        #[arg(long, value_name = "TEXT")]
-        search: Option<String>,
-    },
-    /// How checks of one went, newest first, and added up
-    Health {
-        /// Its key or id
-        connection: String,
-        /// How many
-        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=500))]
-        limit: u32,
-    },
-}
-
-/// What a connection says.
-#[derive(Debug, Args)]
-pub(crate) struct ConnectionContent {
-    /// Configuration as key=value; a value that is JSON is taken as JSON, and null removes
-    #[arg(value_name = "KEY=VALUE")]
-    pub(crate) pairs: Vec<String>,
-    /// The configuration as a JSON object, @FILE with one, or - for standard input
-    #[arg(long, value_name = "JSON", conflicts_with = "pairs")]
-    pub(crate) args: Option<String>,
-    /// How it proves itself: api_key, basic, oauth, jwt, certificate, ssh_key, none; its parts are stored with `rotate`
-    #[arg(long, value_name = "METHOD")]
-    pub(crate) auth: Option<model::AuthMethod>,
-    /// It may reach private and loopback addresses
-    #[arg(long)]
-    pub(crate) private: bool,
-    /// The exact command line that it may start, as the refusal without it tells
-    #[arg(long, value_name = "COMMAND LINE")]
-    pub(crate) consent: Option<String>,
 }
 
 /// `toolset ...`
