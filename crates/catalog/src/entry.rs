@@ -1,11 +1,12 @@
 //! One entry, and what it makes of a user's settings.
 
+use std::borrow::Cow;
+
 use jsonschema::Validator;
 use model::{AuthMethod, Category, IntegrationKind};
 use serde_json::{Map, Value};
 
 use crate::api::Api;
-use crate::fixture::Fixture;
 use crate::problem::{Problem, Problems};
 use crate::schema;
 use crate::template::{Arg, Template};
@@ -42,8 +43,8 @@ pub struct Entry {
     pub test: InventoryTest,
     /// The HTTP API, where it is one.
     pub api: Option<Api>,
-    /// Recorded exchanges that prove it.
-    pub fixtures: Vec<Fixture>,
+    /// Files with recorded exchanges that prove it: where each stands, and its text. Read when they are replayed.
+    pub fixture_files: Vec<(String, Cow<'static, str>)>,
     /// How often to look whether it is well, in seconds; `None` = as the hub does.
     pub health_interval_s: Option<u64>,
     /// The manifest as it was written.

@@ -1,5 +1,6 @@
 //! Where manifests come from: what is compiled in, and the operator's folders.
 
+use std::borrow::Cow;
 use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -41,11 +42,11 @@ pub fn built_in() -> Shelf {
     let mut shelf = Shelf::default();
     for one in BUILT_IN {
         let file = format!("integrations/{}/{MANIFEST}", one.slug);
-        let read = Entry::read(one.slug, &file, one.manifest, one.icon).and_then(|mut entry| {
-            for (name, text) in one.fixtures {
-                entry.add_fixtures(&format!("integrations/{}/{FIXTURES}/{name}", one.slug), text)?;
-            }
-            Ok(entry)
+        let read = Entry::read_own(one.slug, &file, one.manifest, one.icon).map(|mut entry| {
+            let place = |name: &str| format!("integrations/{}/{FIXTURES}/{name}", one.slug);
+            let files = one.fixtures.iter().map(|(name, text)| (place(name), Cow::Borrowed(*text)));
+            entry.fixture_files = files.collect();
+            entry
         });
         shelf.put(one.slug, read);
     }
@@ -78,7 +79,7 @@ pub fn read_folder(folder: &Path) -> io::Result<Shelf> {
             let icon = text(&path.join(ICON))?;
             let mut entry = Entry::read(&slug, &file.display().to_string(), &manifest, &icon)?;
             for file in fixtures(path)? {
-                entry.add_fixtures(&file.display().to_string(), &text(&file)?)?;
+                entry.fixture_files.push((file.display().to_string(), Cow::Owned(text(&file)?)));
             }
             Ok(entry)
         });

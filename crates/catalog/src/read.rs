@@ -27,7 +27,23 @@ impl Entry {
     /// # Errors
     /// Every mistake, with its line.
     pub fn read(folder: &str, file: &str, manifest: &str, icon: &str) -> Result<Self, Problems> {
+        Self::read_in(Reading::new(file), folder, file, manifest, icon)
+    }
+
+    /// Reads one that is compiled in, and was read whole by the tests.
+    pub(crate) fn read_own(slug: &str, file: &str, manifest: &str, icon: &str) -> Result<Self, Problems> {
         let mut reading = Reading::new(file);
+        reading.is_own = true;
+        Self::read_in(reading, slug, file, manifest, icon)
+    }
+
+    fn read_in(
+        mut reading: Reading,
+        folder: &str,
+        file: &str,
+        manifest: &str,
+        icon: &str,
+    ) -> Result<Self, Problems> {
         if let Err(what) = check_icon(icon) {
             reading
                 .problems
@@ -151,7 +167,7 @@ fn read(folder: &str, manifest: &str, icon: &str, reading: &mut Reading) -> Opti
         credentials: secrets,
         test: tested,
         api: http,
-        fixtures: Vec::new(),
+        fixture_files: Vec::new(),
         health_interval_s,
         manifest: manifest.to_owned(),
         icon: icon.to_owned(),

@@ -44,6 +44,8 @@ pub struct Settings {
     pub timeout_ms: u32,
     /// The largest answer, bytes.
     pub result_bytes_max: usize,
+    /// A test has passed before; otherwise it is `testing` until one has.
+    pub is_proven: bool,
     /// How it is reached: what is allowed, whom it trusts, what it shows of itself.
     pub route: Route,
 }
@@ -110,8 +112,9 @@ impl HttpApi {
             Arc::clone(&parts.clock),
             Arc::clone(&parts.entropy),
         );
+        let status = if settings.is_proven { ConnectionStatus::Connected } else { ConnectionStatus::Testing };
         let state = State {
-            status: ConnectionStatus::Connected,
+            status,
             condition: Condition::Started,
             reason: None,
             code: None,

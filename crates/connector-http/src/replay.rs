@@ -42,12 +42,18 @@ impl Proof {
 /// Replays every fixture of an entry; each with the entry's first way to prove itself, and secrets that are
 /// called like their fields (`test-key`).
 pub async fn verify(entry: &Arc<catalog::Entry>) -> Proof {
+    let fixtures = match entry.fixtures() {
+        Ok(fixtures) => fixtures,
+        Err(problems) => {
+            return Proof { passed: 0, failed: vec![problems.to_string()], unproved: Vec::new() };
+        }
+    };
     let mut proof = Proof {
         passed: 0,
         failed: Vec::new(),
-        unproved: entry.unproved().into_iter().map(str::to_owned).collect(),
+        unproved: entry.unproved(&fixtures).into_iter().map(str::to_owned).collect(),
     };
-    for fixture in &entry.fixtures {
+    for fixture in &fixtures {
         match replay(entry, fixture).await {
             Ok(()) => proof.passed += 1,
             Err(why) => proof.failed.push(format!("{}: {}: {why}", fixture.place, fixture.name)),

@@ -44,7 +44,8 @@ const PING: &str = r#"
 fn entry(manifest: &str, fixtures: &str) -> Arc<catalog::Entry> {
     let mut entry =
         catalog::Entry::read("acme", "m.yaml", manifest, "<svg/>").unwrap_or_else(|all| panic!("{all}"));
-    entry.add_fixtures("f.yaml", &format!("{PING}{fixtures}")).unwrap_or_else(|all| panic!("{all}"));
+    entry.fixture_files.push(("f.yaml".to_owned(), format!("{PING}{fixtures}").into()));
+    entry.fixtures().unwrap_or_else(|all| panic!("{all}"));
     Arc::new(entry)
 }
 

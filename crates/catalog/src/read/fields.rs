@@ -12,6 +12,8 @@ use crate::yaml::{Node, Value, Word};
 pub(super) struct Reading {
     pub(super) problems: Vec<Problem>,
     file: String,
+    /// The program's own manifests, whose tools' schemas the tests compile: a start need not do it again.
+    pub(super) is_own: bool,
 }
 
 /// One map.
@@ -30,7 +32,7 @@ const PROBLEMS_MAX: usize = 50;
 
 impl Reading {
     pub(super) fn new(file: &str) -> Self {
-        Self { problems: Vec::new(), file: file.to_owned() }
+        Self { problems: Vec::new(), file: file.to_owned(), is_own: false }
     }
 
     pub(super) fn error(&mut self, line: u32, key: &str, what: impl Into<String>, hint: impl Into<String>) {

@@ -9,11 +9,19 @@ use crate::problem::Problems;
 use crate::yaml::{self, Node, Value};
 
 impl Entry {
-    /// Reads one more file of fixtures.
+    /// Its recorded exchanges.
     ///
     /// # Errors
-    /// Every mistake, with its line.
-    pub fn add_fixtures(&mut self, file: &str, text: &str) -> Result<(), Problems> {
+    /// Every mistake of the first file that has some, with its line.
+    pub fn fixtures(&self) -> Result<Vec<Fixture>, Problems> {
+        let mut out = Vec::new();
+        for (file, text) in &self.fixture_files {
+            self.read_fixtures(file, text, &mut out)?;
+        }
+        Ok(out)
+    }
+
+    fn read_fixtures(&self, file: &str, text: &str, out: &mut Vec<Fixture>) -> Result<(), Problems> {
         let mut reading = Reading::new(file);
         match yaml::parse(text) {
             Err(error) => reading.error(error.at.line, "", error.what, ""),
@@ -28,7 +36,7 @@ impl Entry {
                             "",
                         );
                     }
-                    self.fixtures.push(fixture);
+                    out.push(fixture);
                 }
             }
             Ok(node) => reading.error(node.at.line, "", "expected a list of calls", ""),
@@ -36,11 +44,11 @@ impl Entry {
         if reading.problems.is_empty() { Ok(()) } else { Err(Problems(reading.problems)) }
     }
 
-    /// What no fixture shows: the names of its tools.
+    /// The names of its tools that none of `fixtures` shows.
     #[must_use]
-    pub fn unproved(&self) -> Vec<&str> {
+    pub fn unproved(&self, fixtures: &[Fixture]) -> Vec<&str> {
         let tools = self.api.iter().flat_map(|api| &api.tools).map(|tool| tool.name.as_str());
-        tools.filter(|name| !self.fixtures.iter().any(|one| one.tool == *name)).collect()
+        tools.filter(|name| !fixtures.iter().any(|one| one.tool == *name)).collect()
     }
 }
 

@@ -66,7 +66,7 @@ fn show(event: &SseEvent, is_json: bool) {
     out(&if is_json { value.to_string() } else { line(&value) });
 }
 
-/// `2026-11-27T08:00:00.000Z  connection.status_changed  connection=files status=connected`
+/// `2026-11-27T08:00:00Z  connection.status_changed  connection=files status=connected`
 fn line(event: &Value) -> String {
     let at = Timestamp(event.get("at").and_then(Value::as_i64).unwrap_or(0)).to_rfc3339();
     let mut line = format!("{at}  {}", cell(event, "type"));
@@ -89,9 +89,6 @@ mod tests {
         let event = json!({ "id": "evt_0", "type": "connection.status_changed", "at": 0,
             "data": { "connection": "files", "reason": "no\nroute", "user_id": null } });
         let line = super::line(&event);
-        assert_eq!(
-            line,
-            "1970-01-01T00:00:00.000Z  connection.status_changed  connection=files reason=no route"
-        );
+        assert_eq!(line, "1970-01-01T00:00:00Z  connection.status_changed  connection=files reason=no route");
     }
 }

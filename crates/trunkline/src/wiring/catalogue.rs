@@ -18,6 +18,9 @@ use super::manifests::{Manifests, Versions};
 use crate::config::Config;
 use crate::config::hub::Hub;
 
+/// How long after the catalogue was read its entries' exchanges are replayed.
+const PROVE_AFTER: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// See the head of the file.
 pub(crate) struct Catalogue {
     pub(super) store: Arc<dyn Store>,
@@ -152,18 +155,19 @@ impl Catalogue {
                 self.store.change_integration(withdraw).await.map_err(|error| error.fault())?;
                 tracing::info!(slug = row.slug, "taken out of the catalogue");
             }
-            let mut all = self.versions(&row).await?;
-            // What was just read has its icon and its fixtures too.
-            if let Some((_, entry)) = gathered.entries.get(&row.slug)
-                && entry.version == row.version
-            {
-                all.insert(entry.version.clone(), Arc::clone(entry));
-            }
+            // What was just read has its icon and its exchanges too, and need not be read again.
+            let fresh = gathered.entries.get(&row.slug).map(|(_, entry)| entry);
+            let fresh = fresh.filter(|entry| entry.version == row.version);
+            let all = self.versions(&row, fresh).await?;
             known.insert(row.id, Versions { present: row.version.clone(), proof: OnceLock::new(), all });
         }
         self.manifests.replace(known);
         let (manifests, clock) = (Arc::clone(&self.manifests), Arc::clone(&self.clock));
-        tokio::spawn(async move { manifests.prove(&*clock).await });
+        tokio::spawn(async move {
+            // Not while the hub and its callers have the start to do.
+            tokio::time::sleep(PROVE_AFTER).await;
+            manifests.prove(&*clock).await;
+        });
         Ok(())
     }
 
@@ -215,10 +219,18 @@ impl Catalogue {
         }
     }
 
-    async fn versions(&self, row: &IntegrationRow) -> Result<BTreeMap<String, Arc<catalog::Entry>>, Fault> {
+    async fn versions(
+        &self,
+        row: &IntegrationRow,
+        fresh: Option<&Arc<catalog::Entry>>,
+    ) -> Result<BTreeMap<String, Arc<catalog::Entry>>, Fault> {
         let versions = self.store.list_integration_versions(self.workspace, row.id).await;
         let mut read = BTreeMap::new();
         for version in versions.map_err(|error| error.fault())? {
+            if let Some(fresh) = fresh.filter(|fresh| fresh.version == version.version) {
+                read.insert(version.version.clone(), Arc::clone(fresh));
+                continue;
+            }
             let Some(manifest) = &version.manifest else { continue };
             match catalog::Entry::read_stored(&row.slug, manifest) {
                 Ok(entry) => {

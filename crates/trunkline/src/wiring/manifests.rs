@@ -75,7 +75,9 @@ impl Manifests {
     pub(crate) async fn prove(&self, clock: &dyn Clock) {
         let all: Vec<IntegrationId> = self.0.load().keys().copied().collect();
         for id in all {
-            let Some(entry) = self.present(id).filter(|entry| !entry.fixtures.is_empty()) else { continue };
+            let Some(entry) = self.present(id).filter(|entry| !entry.fixture_files.is_empty()) else {
+                continue;
+            };
             let shown = connector_http::verify(&entry).await;
             for failed in &shown.failed {
                 tracing::error!("catalogue: {failed}");

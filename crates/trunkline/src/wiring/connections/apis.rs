@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use connector::Connector as _;
 use connector::oauth::{Keeper, KeeperParts, Tokens};
 use connector_http::{Grant, HttpApi, Settings};
 use model::{AuthMethod, Code, Fault, Key};
@@ -36,7 +37,19 @@ impl Connections {
             return Err(Wanting::More(what.to_owned()));
         }
         settings.tokens = kept.map(|(keeper, _)| keeper as Arc<dyn Tokens>);
-        HttpApi::new(settings, self.api_parts.clone()).map_err(|fault| Wanting::Mending(fault.advice()))
+        let connector = HttpApi::new(settings, self.api_parts.clone())
+            .map_err(|fault| Wanting::Mending(fault.advice()))?;
+        if api.row.is_none() {
+            // What the file says is tried out at once, as MCP servers are connected to at once.
+            let tried = Arc::clone(&connector);
+            let key = key.clone();
+            self.control.spawn(async move {
+                if let Err(fault) = tried.refresh().await {
+                    tracing::warn!(connection = %key, "its test does not pass: {fault}");
+                }
+            });
+        }
+        Ok(connector)
     }
 
     fn api_settings(&self, key: &Key, api: &ApiEntry) -> Result<Settings, Wanting> {
@@ -63,6 +76,7 @@ impl Connections {
             endpoint: api.endpoint.clone(),
             method: method.unwrap_or(model::AuthMethod::None),
             grant: api.grant,
+            is_proven: api.row.is_some(),
             secrets: api.secrets.clone(),
             tokens: None,
             timeout_ms: u32::try_from(api.usage.timeout_ms).unwrap_or(u32::MAX),
