@@ -62,4 +62,7 @@ failed=""
   run "$url/openapi.json" --exclude-path-regex '^/(call/fixture/|api/v1/events)' --no-color) || failed=yes
 curl --fail --silent --output /dev/null -H "Authorization: Bearer $TRUNKLINE_KEY" "$url/api/v1/status" ||
   die "the run took its own key away: what came after that was not tested"
-[ -z "$failed" ] || die "the API and its document differ"
+[ -z "$failed" ] || {
+  grep -A6 panicked "$scene/log" >&2 || tail -n 40 "$scene/log" >&2
+  die "the API and its document differ"
+}

@@ -130,6 +130,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/oauth/client.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What this hub is as a client
+         * @description For authorization servers that take an address as a client's name (Client ID Metadata Document).
+         */
+        get: operations["showClient"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/oauth/start": {
         parameters: {
             query?: never;
@@ -345,6 +365,26 @@ export interface paths {
         post?: never;
         /** Remove an entry that was made here and has no connections */
         delete: operations["deleteIntegrationType"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/integrations/{slug}/icon": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * An entry's icon
+         * @description An SVG without scripts, styles and references; where an entry has none, a plain one.
+         */
+        get: operations["getIntegrationIcon"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -674,6 +714,49 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What was made through the API, as one document without secrets */
+        get: operations["exportAll"];
+        put?: never;
+        /**
+         * The same with the secrets of connections, sealed under a passphrase
+         * @description Needs a key that may use everything. The log says who took them.
+         */
+        post: operations["exportSealed"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/import": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Put what a document holds into this hub
+         * @description Item by item: what is not there is made, what says something else is changed, what says the same is
+         *     skipped, and what cannot be is told. New connections are `configuring`. Doing it again finishes an import
+         *     that was cut off.
+         */
+        post: operations["importAll"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/calls": {
         parameters: {
             query?: never;
@@ -997,6 +1080,75 @@ export interface components {
             /** @description A dotted word: `connection.status_changed`. The reference lists them. */
             type: string;
         };
+        /** @description What was made through the API, without secrets unless they are sealed. */
+        ExportDocument: {
+            /** @description Connections, by key. */
+            connections: components["schemas"]["ExportedConnection"][];
+            /** @description Entries of the catalogue, by slug. */
+            integrations: components["schemas"]["ExportedIntegration"][];
+            sealed?: components["schemas"]["SealedSecrets"] | null;
+            /** @description Toolsets, by key. */
+            toolsets: components["schemas"]["ExportedToolset"][];
+            /**
+             * Format: int32
+             * @description The form of the document: 1.
+             */
+            trunkline_export: number;
+        };
+        /** @description A connection. It starts out in `configuring` where it is put. */
+        ExportedConnection: {
+            /**
+             * @description How a connection proves itself.
+             * @enum {string}
+             */
+            auth_method: "api_key" | "oauth" | "jwt" | "basic" | "certificate" | "ssh_key" | "none";
+            connection_config: Record<string, unknown>;
+            egress_private: boolean;
+            /** @description Slug of what it is a connection with. */
+            integration: string;
+            is_per_user: boolean;
+            is_shared: boolean;
+            key: string;
+            name: string;
+            previous_version?: string | null;
+            /** @description The version it is pinned to. */
+            version: string;
+        };
+        /** @description An entry of the catalogue that was made through the API. */
+        ExportedIntegration: {
+            /**
+             * @description Where an integration stands in the catalogue.
+             * @enum {string}
+             */
+            category: "messaging" | "calendar" | "email" | "crm" | "automation" | "ecommerce" | "payment" | "project" | "storage" | "productivity" | "analytics" | "other";
+            config_schema: Record<string, unknown>;
+            description: string;
+            docs_url: string;
+            /** @description Definitions before the present one, oldest first. */
+            earlier: components["schemas"]["ExportedVersion"][];
+            icon_type: string;
+            is_active: boolean;
+            name: string;
+            slug: string;
+            /**
+             * @description What kind of thing an integration connects.
+             * @enum {string}
+             */
+            type: "mcp" | "vendor" | "custom";
+            version: string;
+        };
+        /** @description A toolset. */
+        ExportedToolset: {
+            description: string;
+            key: string;
+            name: string;
+            tools: components["schemas"]["ChosenTool"][];
+        };
+        /** @description A definition that an entry had before. */
+        ExportedVersion: {
+            config_schema: Record<string, unknown>;
+            version: string;
+        };
         Health: {
             /**
              * @description Always `ok`.
@@ -1056,6 +1208,54 @@ export interface components {
              */
             success_rate: number | null;
         };
+        /** @description A document to be imported. */
+        Import: {
+            /** @description The exact command lines that imported connections may start, as the refusal without them tells. */
+            consents?: string[];
+            document: components["schemas"]["ExportDocument"];
+            /** @description Only says what would be done. */
+            is_dry_run?: boolean;
+            /**
+             * Format: password
+             * @description What its secrets are sealed under. Without it they are left out.
+             */
+            passphrase?: string | null;
+        };
+        /**
+         * @description How an item ended.
+         * @enum {string}
+         */
+        ImportOutcome: "made" | "changed" | "skipped" | "failed";
+        /** @description What came of an import. */
+        ImportReport: {
+            changed: number;
+            failed: number;
+            is_dry_run: boolean;
+            items: components["schemas"]["ImportedItem"][];
+            made: number;
+            /** @description Were as the document says already. */
+            skipped: number;
+        };
+        /** @description What came of one item. */
+        ImportedItem: {
+            /** @description Why not, where it failed. */
+            detail: string | null;
+            key: string;
+            /** @description `integration`, `connection` or `toolset`. */
+            kind: string;
+            outcome: components["schemas"]["ImportOutcome"];
+        };
+        /** @description A way to prove oneself. */
+        IntegrationAuthMethod: {
+            /** @description The secrets that it takes. */
+            credentials: components["schemas"]["IntegrationCredentialField"][];
+            /** @description Its word, which connections say. */
+            method: string;
+            /** @description Somebody has to give leave in a browser or on another device. */
+            needs_leave: boolean;
+            /** @description What people call it. */
+            title: string;
+        };
         /**
          * @description Where an integration stands in the catalogue.
          * @enum {string}
@@ -1093,6 +1293,17 @@ export interface components {
              */
             overlap_until: number | null;
         };
+        /** @description A secret that a connection takes. */
+        IntegrationCredentialField: {
+            /** @description Where it goes: `auth.credentials.token`. */
+            field: string;
+            /** @description Where to get it; empty for nowhere. */
+            help: string;
+            /** @description Nothing works without it. */
+            required: boolean;
+            /** @description What people call it. */
+            title: string;
+        };
         /** @description The credentials of a connection. */
         IntegrationCredentials: {
             credentials: components["schemas"]["IntegrationCredential"][];
@@ -1121,6 +1332,20 @@ export interface components {
             logs: components["schemas"]["IntegrationLog"][];
             /** @description `cursor` of the next page; null on the last. */
             next_cursor: string | null;
+        };
+        /** @description What replaying recorded exchanges showed. */
+        IntegrationProof: {
+            /**
+             * Format: int64
+             * @description When it was done; milliseconds since 1970, UTC.
+             */
+            at: number;
+            /** @description Those that did not. */
+            failed: number;
+            /** @description Everything went as recorded, and every tool is shown. */
+            is_whole: boolean;
+            /** @description Calls that went as recorded. */
+            passed: number;
         };
         /** @description How many connections there are. */
         IntegrationStats: {
@@ -1197,6 +1422,8 @@ export interface components {
         };
         /** @description A kind of thing that can be connected. */
         IntegrationTypeData: {
+            /** @description The ways to prove oneself, the usual one first; empty where the configuration says it. */
+            auth_methods: components["schemas"]["IntegrationAuthMethod"][];
             category: components["schemas"]["IntegrationCategory"];
             /** @description JSON Schema of a connection's configuration. */
             config_schema: Record<string, unknown>;
@@ -1217,8 +1444,11 @@ export interface components {
             name: string;
             /** @description `builtin`, `folder` or `api`. */
             origin: string;
+            proof: components["schemas"]["IntegrationProof"] | null;
             /** @description What it is called in requests. */
             slug: string;
+            /** @description How many tools it has; null where only a connection tells. */
+            tool_count: number | null;
             type: components["schemas"]["IntegrationType"];
             /** @description Why it cannot be connected by this hub; null where it can. */
             unavailable: string | null;
@@ -1335,6 +1565,30 @@ export interface components {
             connections: components["schemas"]["ConnectionCounts"];
             /** @description `ready`, `starting` or `draining`. */
             status: string;
+        };
+        /** @description What an export with secrets is sealed under. */
+        SealedExport: {
+            /**
+             * Format: password
+             * @description At least 12 bytes. Whoever has it and the document has the secrets.
+             */
+            passphrase: string;
+        };
+        /** @description The secrets of a document's connections, sealed under a passphrase. */
+        SealedSecrets: {
+            /** @description How the key is made of the passphrase, and what seals. */
+            algorithm: string;
+            /** @description Tells a wrong passphrase from an altered document, base64. */
+            check: string;
+            /**
+             * Format: int32
+             * @description Rounds of the derivation.
+             */
+            rounds: number;
+            /** @description Its salt, base64. */
+            salt: string;
+            /** @description The sealed values, base64. */
+            sealed: string;
         };
         /** @description What was found. */
         SearchResult: {
@@ -1743,6 +1997,27 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    showClient: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The document */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, unknown>;
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     startAuthorization: {
         parameters: {
             query: {
@@ -1757,6 +2032,24 @@ export interface operations {
         responses: {
             /** @description The page */
             200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            /** @description Why not */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            /** @description Why not */
+            "5XX": {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1783,8 +2076,24 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The page */
-            200: {
+            /** @description To the last page */
+            303: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Why not */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            /** @description Why not */
+            "5XX": {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2107,6 +2416,30 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    getIntegrationIcon: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Its slug. */
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The picture */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/svg+xml": string;
+                };
             };
             default: components["responses"]["Problem"];
         };
@@ -2755,6 +3088,77 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    exportAll: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The document */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExportDocument"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    exportSealed: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SealedExport"];
+            };
+        };
+        responses: {
+            /** @description The document */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExportDocument"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    importAll: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Import"];
+            };
+        };
+        responses: {
+            /** @description What came of each item */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImportReport"];
+                };
             };
             default: components["responses"]["Problem"];
         };

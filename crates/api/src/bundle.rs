@@ -48,7 +48,7 @@ pub(crate) struct Document {
     pub(crate) toolsets: Vec<ExportedToolset>,
     /// The secrets of the connections, sealed under a passphrase.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<crate::openapi::schema::SealedSecrets>)]
     pub(crate) sealed: Option<SealedSecrets>,
 }
 

@@ -84,7 +84,7 @@ pub struct Described {
 #[schema(as = IntegrationAuthMethod)]
 pub struct AuthWay {
     /// Its word, which connections say.
-    #[schema(inline, value_type = crate::openapi::schema::AuthMethod)]
+    #[schema(value_type = String)]
     pub method: AuthMethod,
     /// What people call it.
     pub title: String,

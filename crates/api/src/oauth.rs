@@ -144,7 +144,10 @@ pub(crate) async fn authorize(
 /// The page before the vendor's
 #[utoipa::path(get, path = "/oauth/start", operation_id = "startAuthorization", tag = "oauth",
     params(("ticket" = String, Query, description = "From `authorizeConnection`.")),
-    responses((status = OK, description = "The page", body = String, content_type = "text/html")))]
+    responses(
+        (status = OK, description = "The page", body = String, content_type = "text/html"),
+        (status = "4XX", description = "Why not", body = String, content_type = "text/html"),
+        (status = "5XX", description = "Why not", body = String, content_type = "text/html")))]
 pub(crate) async fn start(
     State(app): State<Arc<App>>,
     Query(query): Query<HashMap<String, String>>,
@@ -206,7 +209,10 @@ async fn begin(app: &App, ticket: &str) -> Result<Response, Fault> {
         ("code" = Option<String>, Query, description = "Where leave was given."),
         ("error" = Option<String>, Query, description = "Where it was not."),
     ),
-    responses((status = OK, description = "The page", body = String, content_type = "text/html")))]
+    responses(
+        (status = SEE_OTHER, description = "To the last page"),
+        (status = "4XX", description = "Why not", body = String, content_type = "text/html"),
+        (status = "5XX", description = "Why not", body = String, content_type = "text/html")))]
 pub(crate) async fn callback(
     State(app): State<Arc<App>>,
     headers: HeaderMap,

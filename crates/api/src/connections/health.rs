@@ -90,6 +90,7 @@ pub(crate) struct NewMetricBody {
     #[schema(max_length = 2048)]
     error_message: Option<String>,
     /// When it was asked, milliseconds since 1970; now unless said.
+    #[schema(minimum = 0)]
     #[serde(default, deserialize_with = "body::whole")]
     checked_at: Option<i64>,
 }
@@ -144,8 +145,10 @@ pub(crate) async fn append(
     }
     let now = app.parts.clock.now();
     let checked_at = new.checked_at.map_or(now, Timestamp);
-    if checked_at > now {
-        return Err(unfit("checked_at: lies in the future; it is milliseconds since 1970, UTC"));
+    if checked_at > now || checked_at.0 < 0 {
+        return Err(unfit(
+            "checked_at: lies in the future or before 1970; it is milliseconds since then, UTC",
+        ));
     }
     let row = stored(&app, &caller, &named).await?;
     let metric = HealthRow {

@@ -162,3 +162,21 @@ pub(crate) fn idempotency_key() -> utoipa::openapi::path::Parameter {
         ))
         .build()
 }
+
+/// The secrets of a document's connections, sealed under a passphrase.
+#[derive(ToSchema)]
+#[schema(as = SealedSecrets)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "only its description is used: the values are `connector`'s")]
+pub(crate) struct SealedSecrets {
+    /// How the key is made of the passphrase, and what seals.
+    algorithm: String,
+    /// Rounds of the derivation.
+    rounds: u32,
+    /// Its salt, base64.
+    salt: String,
+    /// Tells a wrong passphrase from an altered document, base64.
+    check: String,
+    /// The sealed values, base64.
+    sealed: String,
+}

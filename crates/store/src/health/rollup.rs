@@ -11,7 +11,8 @@ pub const HOUR_MS: i64 = 3_600_000;
 /// The beginning of the hour that a moment is in.
 #[must_use]
 pub const fn hour_of(at: Timestamp) -> Timestamp {
-    Timestamp(at.0 - at.0.rem_euclid(HOUR_MS))
+    // A moment before all hours is in the first one.
+    Timestamp(at.0.saturating_sub(at.0.rem_euclid(HOUR_MS)))
 }
 
 /// Checks added up.
@@ -95,5 +96,19 @@ impl Tally {
             p99_ms: at(990),
             max_ms: self.max_ms,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::Timestamp;
+
+    use super::{HOUR_MS, hour_of};
+
+    #[test]
+    fn every_moment_is_in_an_hour() {
+        assert_eq!(hour_of(Timestamp(HOUR_MS + 1)), Timestamp(HOUR_MS));
+        assert_eq!(hour_of(Timestamp(-1)), Timestamp(-HOUR_MS));
+        assert_eq!(hour_of(Timestamp(i64::MIN)), Timestamp(i64::MIN));
     }
 }
