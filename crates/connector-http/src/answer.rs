@@ -117,16 +117,7 @@ pub(crate) fn fault(
         401 => Some(Fault::new(Code::UPSTREAM_REFUSED, said).with_hint(
             "the credential is wrong, was revoked or has expired: store a new one, or authorise again",
         )),
-        429 => {
-            let wait = wait.unwrap_or(Duration::from_secs(1));
-            let ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
-            Some(
-                Fault::new(Code::RATE_LIMITED, said)
-                    .with_blame(Blame::Upstream)
-                    .with_retry(Retry::AfterMs(ms))
-                    .with_hint(format!("wait {:.0} s, or ask for less at once", wait.as_secs_f64().ceil())),
-            )
-        }
+        429 => Some(rate_limited(said, wait.unwrap_or(Duration::from_secs(1)))),
         502..=504 => {
             let retry = match (is_replayable, wait) {
                 (_, Some(wait)) if failure.status == 503 => {
@@ -139,6 +130,15 @@ pub(crate) fn fault(
         }
         _ => None,
     }
+}
+
+/// The fault of being asked too much, with how long to wait.
+pub(crate) fn rate_limited(said: String, wait: Duration) -> Fault {
+    let ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
+    Fault::new(Code::RATE_LIMITED, said)
+        .with_blame(Blame::Upstream)
+        .with_retry(Retry::AfterMs(ms))
+        .with_hint(format!("wait {:.0} s, or ask for less at once", wait.as_secs_f64().ceil()))
 }
 
 /// In words: who, which status, what it said.

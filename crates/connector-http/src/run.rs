@@ -140,13 +140,9 @@ impl Bench<'_> {
         let mut is_second = false;
         loop {
             self.pace.enter().await.map_err(|wait| {
-                let failure = Failure {
-                    status: 429,
-                    code: None,
-                    message: "its rate limit is used up (told here, nothing was sent)".to_owned(),
-                };
-                answer::fault(self.name, &failure, Some(wait), is_replayable)
-                    .unwrap_or_else(|| Fault::new(Code::RATE_LIMITED, failure.message))
+                let message = "its rate limit is used up (told here, nothing was sent)".to_owned();
+                let failure = Failure { status: 429, code: None, message };
+                answer::rate_limited(answer::said(self.name, &failure), wait)
             })?;
             let mut signed = draft.clone();
             let token = self.authorizer.apply(&mut signed).await?;

@@ -265,6 +265,13 @@ impl Connections {
         mcp_upstream::Settings { tokens, ..upstream_settings(key, mcp, &self.limits) }
     }
 
+    /// What runs with exactly these settings.
+    fn running_as(&self, entry: &Entry) -> Option<Arc<dyn Connector>> {
+        let held = self.held();
+        let live = held.live.get(&entry.key).filter(|live| live.entry.is_same_as(entry));
+        live.map(|live| Arc::clone(&live.connector))
+    }
+
     fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }

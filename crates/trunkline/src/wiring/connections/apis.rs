@@ -8,6 +8,7 @@ use connector_http::{Grant, HttpApi, Settings};
 use model::{AuthMethod, Code, Fault, Key};
 use outbound::{EgressRule, Route};
 use serde_json::Value;
+use store::ConnectionRow;
 
 use super::Connections;
 use crate::config::entry::{ApiEntry, Entry, Shape};
@@ -86,6 +87,15 @@ impl Connections {
         })
     }
 
+    /// What a keeper of tokens works with; without a row they are kept in memory.
+    pub(super) fn keeper_parts(&self, row: Option<&ConnectionRow>) -> KeeperParts {
+        KeeperParts {
+            stored: row.map(|row| self.stored.keeping(row)),
+            clock: Arc::clone(&self.api_parts.clock),
+            entropy: Arc::clone(&self.api_parts.entropy),
+        }
+    }
+
     /// The keeper of a connection's tokens, and the ways to them; `None` where it needs none.
     fn keeper_of(&self, api: &ApiEntry, settings: &Settings) -> Result<Option<Kept>, Wanting> {
         let parts = &self.api_parts;
@@ -93,9 +103,7 @@ impl Connections {
         let Some((provider, own, grants)) = found.map_err(|fault| Wanting::More(fault.advice()))? else {
             return Ok(None);
         };
-        let stored = api.row.as_ref().map(|row| self.stored.keeping(row));
-        let parts =
-            KeeperParts { stored, clock: Arc::clone(&parts.clock), entropy: Arc::clone(&parts.entropy) };
+        let parts = self.keeper_parts(api.row.as_deref());
         Ok(Some((Arc::new(Keeper::new(provider, own, settings.key.to_string(), parts)), grants)))
     }
 
@@ -131,12 +139,7 @@ impl Connections {
 
     /// Tries a connection out; how many tools it has.
     pub(super) async fn try_out_api(&self, key: &Key, api: &ApiEntry, entry: &Entry) -> Result<usize, Fault> {
-        let running = {
-            let held = self.held();
-            let live = held.live.get(key).filter(|live| live.entry.is_same_as(entry));
-            live.map(|live| Arc::clone(&live.connector))
-        };
-        let connector = match running {
+        let connector = match self.running_as(entry) {
             Some(running) => running,
             None => self.api_connector(key, api).map_err(Wanting::fault)?,
         };

@@ -136,12 +136,7 @@ impl api::Directory for Connections {
         let manifest = self.stored.manifests().find(row).ok().flatten();
         let min_tools = manifest.map_or(0, |manifest| manifest.test.min_tools);
         // What runs with these settings already is asked itself: a second program would be another one.
-        let running = {
-            let held = self.held();
-            let live = held.live.get(&row.key).filter(|live| live.entry.is_same_as(&entry));
-            live.map(|live| Arc::clone(&live.connector))
-        };
-        if let Some(running) = running {
+        if let Some(running) = self.running_as(&entry) {
             running.refresh().await?;
             return count_tools(&running.inventory(), min_tools);
         }

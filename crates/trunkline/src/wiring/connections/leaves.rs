@@ -21,23 +21,18 @@ impl Connections {
     /// Where the tokens of an MCP server come from, where it signs in with them.
     pub(super) fn mcp_tokens(&self, key: &Key, mcp: &McpEntry) -> Option<Leave> {
         let delegation = mcp.delegation.as_ref()?;
-        let parts = |row: Option<&ConnectionRow>| KeeperParts {
-            stored: row.map(|row| self.stored.keeping(row)),
-            clock: Arc::clone(&self.api_parts.clock),
-            entropy: Arc::clone(&self.api_parts.entropy),
-        };
         let tokens: Arc<dyn Tokens> = match (&delegation.row, &delegation.registered) {
             (None, _) => Arc::new(Machine {
                 url: url_of(mcp).unwrap_or_default(),
                 route: route_of(mcp),
                 identity: identity_of(delegation, ""),
                 key: key.clone(),
-                parts: parts(None),
+                parts: self.keeper_parts(None),
                 keeper: OnceCell::new(),
             }),
             (Some(row), Some(registered)) => {
                 let provider = registered.provider(key.as_str(), route_of(mcp));
-                Arc::new(Keeper::new(provider, Own::Leave, key.to_string(), parts(Some(row))))
+                Arc::new(Keeper::new(provider, Own::Leave, key.to_string(), self.keeper_parts(Some(row))))
             }
             (Some(_), None) => Arc::new(Wanting(key.clone())),
         };
@@ -69,11 +64,7 @@ impl Connections {
             _ => self.become_client(row, mcp, delegation, &url, &identity).await?,
         };
         let provider = registered.provider(row.key.as_str(), route_of(mcp));
-        let parts = KeeperParts {
-            stored: Some(self.stored.keeping(row)),
-            clock: Arc::clone(&self.api_parts.clock),
-            entropy: Arc::clone(&self.api_parts.entropy),
-        };
+        let parts = self.keeper_parts(Some(row));
         let has_device = provider.device_url.is_some();
         let has_browser = !provider.authorization_url.is_empty();
         let name = row.name.clone();
