@@ -16,6 +16,7 @@ mod connections;
 mod doors;
 mod events;
 mod faults;
+mod idempotency;
 mod idle;
 mod lifecycle;
 mod looked_after;

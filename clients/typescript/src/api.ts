@@ -1829,7 +1829,7 @@ export interface components {
         };
     };
     parameters: {
-        /** @description A fresh value per call. The same request sent again is answered with what the first one got (header `Idempotency-Replayed: true`) and does not run again; other arguments are 422. Remembered for 24 hours, in the memory of one node. */
+        /** @description A fresh value per request. The same request sent again is answered with what the first one got (header `Idempotency-Replayed: true`) and does not run again; another request under the same key is 422. Remembered for 24 hours; answers over 190 KiB are not held, and sending such a request again is 409. */
         IdempotencyKey: string;
     };
     requestBodies: never;
@@ -2132,7 +2132,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description A fresh value per call. The same request sent again is answered with what the first one got (header `Idempotency-Replayed: true`) and does not run again; other arguments are 422. Remembered for 24 hours, in the memory of one node. */
+                /** @description A fresh value per call. The same request sent again is answered with what the first one got (header `Idempotency-Replayed: true`) and does not run again; other arguments are 422. Remembered for 24 hours; answers over 190 KiB are not held, and sending such a request again is 409. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -2364,7 +2364,10 @@ export interface operations {
     putIntegrationType: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A fresh value per request. The same request sent again is answered with what the first one got (header `Idempotency-Replayed: true`) and does not run again; another request under the same key is 422. Remembered for 24 hours; answers over 190 KiB are not held, and sending such a request again is 409. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 /** @description Its slug. */
                 slug: string;
@@ -2401,7 +2404,10 @@ export interface operations {
     deleteIntegrationType: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A fresh value per request. The same request sent again is answered with what the first one got (header `Idempotency-Replayed: true`) and does not run again; another request under the same key is 422. Remembered for 24 hours; answers over 190 KiB are not held, and sending such a request again is 409. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 /** @description Its slug. */
                 slug: string;
@@ -2513,7 +2519,10 @@ export interface operations {
     createUserIntegration: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A fresh value per request. The same request sent again is answered with what the first one got (header `Idempotency-Replayed: true`) and does not run again; another request under the same key is 422. Remembered for 24 hours; answers over 190 KiB are not held, and sending such a request again is 409. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -2568,7 +2577,10 @@ export interface operations {
     deleteUserIntegration: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A fresh value per request. The same request sent again is answered with what the first one got (header `Idempotency-Replayed: true`) and does not run again; another request under the same key is 422. Remembered for 24 hours; answers over 190 KiB are not held, and sending such a request again is 409. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 /** @description Its key or id. */
                 connection: string;
@@ -2593,6 +2605,8 @@ export interface operations {
             header?: {
                 /** @description The `ETag` that you read. */
                 "If-Match"?: string;
+                /** @description A fresh value per request. The same request sent again is answered with what the first one got (header `Idempotency-Replayed: true`) and does not run again; another request under the same key is 422. Remembered for 24 hours; answers over 190 KiB are not held, and sending such a request again is 409. */
+                "Idempotency-Key"?: string;
             };
             path: {
                 /** @description Its key or id. */
@@ -2644,7 +2658,10 @@ export interface operations {
     testConnection: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A fresh value per request. The same request sent again is answered with what the first one got (header `Idempotency-Replayed: true`) and does not run again; another request under the same key is 422. Remembered for 24 hours; answers over 190 KiB are not held, and sending such a request again is 409. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 /** @description Its key or id. */
                 connection: string;
@@ -2668,7 +2685,10 @@ export interface operations {
     connectIntegration: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A fresh value per request. The same request sent again is answered with what the first one got (header `Idempotency-Replayed: true`) and does not run again; another request under the same key is 422. Remembered for 24 hours; answers over 190 KiB are not held, and sending such a request again is 409. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 /** @description Its key or id. */
                 connection: string;
@@ -2692,7 +2712,10 @@ export interface operations {
     disconnectIntegration: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A fresh value per request. The same request sent again is answered with what the first one got (header `Idempotency-Replayed: true`) and does not run again; another request under the same key is 422. Remembered for 24 hours; answers over 190 KiB are not held, and sending such a request again is 409. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 /** @description Its key or id. */
                 connection: string;
@@ -2716,7 +2739,10 @@ export interface operations {
     updateIntegrationStatus: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A fresh value per request. The same request sent again is answered with what the first one got (header `Idempotency-Replayed: true`) and does not run again; another request under the same key is 422. Remembered for 24 hours; answers over 190 KiB are not held, and sending such a request again is 409. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 /** @description Its key or id. */
                 connection: string;
@@ -2744,7 +2770,10 @@ export interface operations {
     authorizeConnection: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A fresh value per request. The same request sent again is answered with what the first one got (header `Idempotency-Replayed: true`) and does not run again; another request under the same key is 422. Remembered for 24 hours; answers over 190 KiB are not held, and sending such a request again is 409. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 /** @description Its key or id. */
                 connection: string;
@@ -2809,7 +2838,10 @@ export interface operations {
     logEvent: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A fresh value per request. The same request sent again is answered with what the first one got (header `Idempotency-Replayed: true`) and does not run again; another request under the same key is 422. Remembered for 24 hours; answers over 190 KiB are not held, and sending such a request again is 409. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 /** @description Its key or id. */
                 connection: string;
@@ -2864,7 +2896,10 @@ export interface operations {
     recordHealthMetric: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A fresh value per request. The same request sent again is answered with what the first one got (header `Idempotency-Replayed: true`) and does not run again; another request under the same key is 422. Remembered for 24 hours; answers over 190 KiB are not held, and sending such a request again is 409. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 /** @description Its key or id. */
                 connection: string;
@@ -2914,7 +2949,10 @@ export interface operations {
     storeCredential: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A fresh value per request. The same request sent again is answered with what the first one got (header `Idempotency-Replayed: true`) and does not run again; another request under the same key is 422. Remembered for 24 hours; answers over 190 KiB are not held, and sending such a request again is 409. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 /** @description Its key or id. */
                 connection: string;
@@ -2944,7 +2982,10 @@ export interface operations {
     deleteCredential: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A fresh value per request. The same request sent again is answered with what the first one got (header `Idempotency-Replayed: true`) and does not run again; another request under the same key is 422. Remembered for 24 hours; answers over 190 KiB are not held, and sending such a request again is 409. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 /** @description Its key or id. */
                 connection: string;
@@ -2968,7 +3009,10 @@ export interface operations {
     rotateDataKey: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A fresh value per request. The same request sent again is answered with what the first one got (header `Idempotency-Replayed: true`) and does not run again; another request under the same key is 422. Remembered for 24 hours; answers over 190 KiB are not held, and sending such a request again is 409. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -3036,7 +3080,10 @@ export interface operations {
     putToolset: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A fresh value per request. The same request sent again is answered with what the first one got (header `Idempotency-Replayed: true`) and does not run again; another request under the same key is 422. Remembered for 24 hours; answers over 190 KiB are not held, and sending such a request again is 409. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 /** @description Its key. */
                 toolset: string;
@@ -3073,7 +3120,10 @@ export interface operations {
     deleteToolset: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A fresh value per request. The same request sent again is answered with what the first one got (header `Idempotency-Replayed: true`) and does not run again; another request under the same key is 422. Remembered for 24 hours; answers over 190 KiB are not held, and sending such a request again is 409. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 /** @description Its key. */
                 toolset: string;
@@ -3116,7 +3166,10 @@ export interface operations {
     exportSealed: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A fresh value per request. The same request sent again is answered with what the first one got (header `Idempotency-Replayed: true`) and does not run again; another request under the same key is 422. Remembered for 24 hours; answers over 190 KiB are not held, and sending such a request again is 409. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -3141,7 +3194,10 @@ export interface operations {
     importAll: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A fresh value per request. The same request sent again is answered with what the first one got (header `Idempotency-Replayed: true`) and does not run again; another request under the same key is 422. Remembered for 24 hours; answers over 190 KiB are not held, and sending such a request again is 409. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -3277,7 +3333,10 @@ export interface operations {
     createKey: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A fresh value per request. The same request sent again is answered with what the first one got (header `Idempotency-Replayed: true`) and does not run again; another request under the same key is 422. Remembered for 24 hours; answers over 190 KiB are not held, and sending such a request again is 409. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -3302,7 +3361,10 @@ export interface operations {
     rotateKey: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A fresh value per request. The same request sent again is answered with what the first one got (header `Idempotency-Replayed: true`) and does not run again; another request under the same key is 422. Remembered for 24 hours; answers over 190 KiB are not held, and sending such a request again is 409. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 /** @description `key_...` */
                 id: string;
@@ -3330,7 +3392,10 @@ export interface operations {
     revokeKey: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A fresh value per request. The same request sent again is answered with what the first one got (header `Idempotency-Replayed: true`) and does not run again; another request under the same key is 422. Remembered for 24 hours; answers over 190 KiB are not held, and sending such a request again is 409. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 /** @description `key_...` */
                 id: string;

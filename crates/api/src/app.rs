@@ -10,7 +10,7 @@ use model::id::{EventId, EventTag, Sequence};
 use model::{Clock, Entropy, Sealer, Timestamp};
 use store::Store;
 
-use crate::door::Idempotency;
+use crate::idempotency::Idempotency;
 use crate::{Counters, Directory, Live};
 
 /// What the API is made of.
@@ -81,7 +81,11 @@ impl App {
         let settings = &parts.settings;
         let (hosts, origins) = (&settings.allowed_hosts, &settings.allowed_origins);
         let origins = Origins::new(&settings.listen, &settings.public_url, hosts, origins);
-        let idempotency = Arc::new(Idempotency::new(Arc::clone(&parts.clock), parts.entropy.as_ref()));
+        let idempotency = Arc::new(Idempotency::new(
+            Arc::clone(&parts.store),
+            Arc::clone(&parts.sealer),
+            Arc::clone(&parts.clock),
+        ));
         let events = Sequence::new();
         Self { parts, origins, events, idempotency, peer: Arc::new(Peer::plain()), silent: Arc::new(Silent) }
     }

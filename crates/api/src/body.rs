@@ -45,7 +45,11 @@ pub(crate) async fn object(headers: &HeaderMap, body: Body, bytes_max: usize) ->
     Ok(bytes.slice_ref(trimmed))
 }
 
-async fn read(body: Body, bytes_max: usize) -> Result<Bytes, Problem> {
+/// Reads a body up to the limit.
+///
+/// # Errors
+/// It is larger, or ended early.
+pub(crate) async fn read(body: Body, bytes_max: usize) -> Result<Bytes, Problem> {
     let too_large = || {
         Problem::from(
             Fault::new(Code::TOO_LARGE, format!("the body is larger than {bytes_max} bytes"))

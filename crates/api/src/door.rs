@@ -1,10 +1,9 @@
 //! `POST /call/{connection}/{tool}`: arguments in, result out, for callers that are no MCP clients.
 //!
 //! The answer is `{"call_id","result","is_error","truncated","cached","duration_ms"}`; what `result` is
-//! stands in [`answer`]. With an `Idempotency-Key` the call runs once; see [`idempotency`].
+//! stands in [`answer`]. With an `Idempotency-Key` the call runs once; see [`crate::idempotency`].
 
 mod answer;
-mod idempotency;
 
 use std::sync::Arc;
 
@@ -13,19 +12,18 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use call::{Call, Outcome};
 use http::HeaderValue;
-use http::header::{CONTENT_TYPE, HeaderName};
+use http::header::CONTENT_TYPE;
 use model::id::CallId;
 use model::{CallKind, Caller, Code, Fault, Key};
 
 use crate::app::App;
 use crate::body;
 use crate::extract::{Segments, Signed};
+use crate::idempotency::{self, Answer};
 use crate::rescue::Problem;
 
-pub(crate) use idempotency::Idempotency;
-
-/// Says that an answer is the one that an earlier request with the same `Idempotency-Key` got.
-const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+/// The operation's name.
+pub(crate) const OPERATION: &str = "call";
 
 /// What is asked, checked as far as a door checks.
 struct Asked {
@@ -42,12 +40,12 @@ struct Asked {
 /// Arguments in, result out. No body counts as `{}`. A name with other characters than letters, digits,
 /// `-`, `.`, `_` and `~` is percent-encoded. What is not there and what the key may not use are both 404.
 /// A tool that asks its caller something cannot be answered here (TL-1601): use MCP.
-#[utoipa::path(post, path = "/call/{connection}/{tool}", operation_id = "call", tag = "call",
+#[utoipa::path(post, path = "/call/{connection}/{tool}", operation_id = OPERATION, tag = "call",
     params(
         ("connection" = String, Path, description = "The connection's key."),
         ("tool" = String, Path, description = "The tool's own name."),
         ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
-            description = "A fresh value per call. The same request sent again is answered with what the first one got (header `Idempotency-Replayed: true`) and does not run again; other arguments are 422. Remembered for 24 hours, in the memory of one node."),
+            description = "A fresh value per call. The same request sent again is answered with what the first one got (header `Idempotency-Replayed: true`) and does not run again; other arguments are 422. Remembered for 24 hours; answers over 190 KiB are not held, and sending such a request again is 409."),
     ),
     request_body(content = Option<Object>, description = "The arguments."),
     responses((status = OK, description = "The tool's answer; `is_error` says whether the tool failed.", body = answer::Answer)))]
@@ -64,23 +62,19 @@ pub(crate) async fn call(
     let Some(key) = key else {
         return perform(&app, asked).await.map(respond);
     };
-    let slot = app.idempotency.slot(&asked.caller.principal, &asked.connection, &asked.tool, &key);
-    let digest = app.idempotency.digest(&asked.arguments);
+    let scope = ["call", asked.connection.as_str(), asked.tool.as_str()];
+    let slot = idempotency::slot(&asked.caller, &scope, &key);
+    let digest = app.idempotency.digest(&[&asked.arguments]);
     let id = asked.id;
     let work = {
         let app = Arc::clone(&app);
         // Finished whether or not the client still waits: it comes back with the same key for the answer.
-        async move { perform(&app, asked).await }
+        async move {
+            let response = perform(&app, asked).await.map(respond).unwrap_or_else(Problem::into_response);
+            Answer::of(response, Some(id)).await
+        }
     };
-    let (answer, is_replayed) = app.idempotency.once(slot, digest, id, work).await?;
-    let mut response = match &*answer {
-        Ok(json) => respond(json.clone()),
-        Err(problem) => problem.clone().into_response(),
-    };
-    if is_replayed {
-        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
-    }
-    Ok(response)
+    app.idempotency.once(slot, digest, Some(id), work).await
 }
 
 fn respond(json: Bytes) -> Response {

@@ -19,6 +19,7 @@ mod errors;
 mod events;
 mod extract;
 mod guard;
+mod idempotency;
 mod integrations;
 mod keys;
 mod live;

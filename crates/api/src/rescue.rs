@@ -11,6 +11,8 @@ use http::{HeaderMap, StatusCode};
 use model::id::CallId;
 use model::{Blame, Code, Fault, Retry};
 
+use crate::idempotency::{DidNothing, did_nothing};
+
 /// A fault on its way out.
 #[derive(Debug, Clone)]
 pub(crate) struct Problem {
@@ -132,6 +134,10 @@ impl IntoResponse for Problem {
         if let Some(challenge) = self.challenge {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
-        (self.status, headers, body).into_response()
+        let mut response = (self.status, headers, body).into_response();
+        if did_nothing(&self.fault) {
+            response.extensions_mut().insert(DidNothing);
+        }
+        response
     }
 }

@@ -19,8 +19,8 @@ use crate::app::{App, Parts};
 use crate::connections::{change, create, credentials, health, lifecycle, list, log};
 use crate::rescue::Problem;
 use crate::{
-    bundle, calls, docs, door, errors, events, guard, integrations, keys, oauth, openapi, operations, search,
-    status, tools, toolsets,
+    bundle, calls, docs, door, errors, events, guard, idempotency, integrations, keys, oauth, openapi,
+    operations, search, status, tools, toolsets,
 };
 
 /// What a caller has to have.
@@ -120,6 +120,15 @@ pub static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
     table.into_iter().flat_map(|(needs, described)| rows(needs, described)).collect()
 });
 
+impl Route {
+    /// Whether an `Idempotency-Key` is understood by the layer: calls read theirs themselves.
+    pub(crate) fn takes_keys(&self) -> bool {
+        matches!(self.needs, Needs::Key | Needs::Manage)
+            && self.method != Method::GET
+            && self.operation.operation_id.as_deref() != Some(door::OPERATION)
+    }
+}
+
 /// One row per operation; a handler has one.
 fn rows(needs: Needs, (schemas, paths, handler): Described) -> impl Iterator<Item = Route> {
     paths.paths.into_iter().flat_map(move |(path, item)| {
@@ -152,7 +161,11 @@ pub fn router(parts: Parts) -> Router {
     let mut router = Router::new();
     for route in ROUTES.iter() {
         let authorize = from_fn_with_state((Arc::clone(&app), route.needs), guard::authorize);
-        router = router.route(&route.path, route.handler.clone().route_layer(authorize));
+        let mut handler = route.handler.clone();
+        if route.takes_keys() {
+            handler = handler.route_layer(from_fn_with_state(Arc::clone(&app), idempotency::layer));
+        }
+        router = router.route(&route.path, handler.route_layer(authorize));
     }
     router
         .method_not_allowed_fallback(refuse_method)

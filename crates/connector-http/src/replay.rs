@@ -268,4 +268,9 @@ impl Sealer for Recorded {
     fn open(&self, _purpose: &str, _bound_to: &str, sealed: &str) -> Result<Vec<u8>, SealError> {
         Ok(sealed.as_bytes().to_vec())
     }
+
+    /// Nothing that is replayed is kept under a name.
+    fn digest(&self, _purpose: &str, _parts: &[&[u8]]) -> [u8; 32] {
+        [0; 32]
+    }
 }

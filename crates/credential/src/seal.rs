@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use model::{Entropy, SealError, Sealer};
@@ -88,6 +89,20 @@ impl Sealer for AeadSealer {
         let plain = self.key(purpose)?.open_in_place(nonce, aad, body).map_err(|_| SealError)?;
         Ok(plain.to_vec())
     }
+
+    fn digest(&self, purpose: &str, parts: &[&[u8]]) -> [u8; 32] {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, self.master.derive("digest", purpose).as_slice());
+        let mut context = hmac::Context::with_key(&key);
+        for part in parts {
+            context.update(&part.len().to_be_bytes());
+            context.update(part);
+        }
+        let mut out = [0; 32];
+        for (to, from) in out.iter_mut().zip(context.sign().as_ref()) {
+            *to = *from;
+        }
+        out
+    }
 }
 
 impl std::fmt::Debug for AeadSealer {
@@ -132,6 +147,16 @@ mod tests {
         assert_eq!(node.open("cursor", "key_1", &sealed), Err(SealError));
         assert_eq!(node.open("session", "key_2", &sealed), Err(SealError));
         assert_eq!(sealer(OTHER).open("session", "key_1", &sealed), Err(SealError));
+    }
+
+    #[test]
+    fn a_digest_depends_on_key_purpose_and_where_parts_end() {
+        let digest = |key, purpose, parts: &[&[u8]]| sealer(key).digest(purpose, parts);
+        let ours = digest(KEY, "request", &[b"ab", b"c"]);
+        assert_eq!(ours, digest(KEY, "request", &[b"ab", b"c"]));
+        assert_ne!(ours, digest(KEY, "request", &[b"a", b"bc"]));
+        assert_ne!(ours, digest(KEY, "other", &[b"ab", b"c"]));
+        assert_ne!(ours, digest(OTHER, "request", &[b"ab", b"c"]));
     }
 
     #[test]

@@ -24,4 +24,8 @@ pub trait Sealer: Send + Sync {
     /// # Errors
     /// [`SealError`] for anything else.
     fn open(&self, purpose: &str, bound_to: &str, sealed: &str) -> Result<Vec<u8>, SealError>;
+
+    /// Names `parts` without telling them: a keyed digest, the same on every node and worthless without
+    /// the key. Parts put together otherwise have another.
+    fn digest(&self, purpose: &str, parts: &[&[u8]]) -> [u8; 32];
 }

@@ -37,6 +37,9 @@ fn make() -> Result<Management, serde_json::Error> {
         if route.needs == Needs::Nothing {
             operation.security = Some(Vec::<SecurityRequirement>::new());
         }
+        if route.takes_keys() {
+            operation.parameters.get_or_insert_default().push(schema::idempotency_key().into());
+        }
         if !items.contains_key(route.path.as_str()) {
             order.push(&route.path);
         }

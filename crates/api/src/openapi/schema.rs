@@ -153,9 +153,10 @@ pub(crate) fn idempotency_key() -> utoipa::openapi::path::Parameter {
         .parameter_in(utoipa::openapi::path::ParameterIn::Header)
         .required(Required::False)
         .description(Some(
-            "A fresh value per call. The same request sent again is answered with what the first one got \
-             (header `Idempotency-Replayed: true`) and does not run again; other arguments are 422. \
-             Remembered for 24 hours, in the memory of one node.",
+            "A fresh value per request. The same request sent again is answered with what the first one got \
+             (header `Idempotency-Replayed: true`) and does not run again; another request \
+             under the same key is 422. Remembered for 24 hours; answers over 190 KiB are not held, and \
+             sending such a request again is 409.",
         ))
         .schema(Some(
             ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(255)),

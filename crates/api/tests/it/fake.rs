@@ -52,6 +52,7 @@ impl Fake {
             tool("ask", "Asks its caller", &any, None),
             tool("refuse", "Answers with a protocol error", &any, None),
             tool("slow", "Waits for the gate", &any, None),
+            tool("large", "Answers with a long text", &any, None),
             tool("shaky", "Is unreachable now and then", &any, None),
             tool(
                 "odd/name",
@@ -129,6 +130,9 @@ impl Connector for Fake {
             }
             "refuse" => {
                 Outcome::RpcError { error: Bytes::from_static(b"{\"code\":-32603,\"message\":\"on fire\"}") }
+            }
+            "large" => {
+                complete(&json!({ "content": [{ "type": "text", "text": "x".repeat(300_000) }] }), false)
             }
             "slow" => {
                 self.gate.acquire().await.unwrap().forget();

@@ -15,7 +15,7 @@ async fn status_counts_what_is_there_and_what_never_came_up() {
     hub.clock.advance_ms(1500);
     let status = hub.get("/api/v1/status").await.json;
     assert_eq!(status["connections"], json!({ "up": 1, "starting": 0, "down": 1 }));
-    assert_eq!((&status["tool_count"], &status["uptime_ms"]), (&json!(8), &json!(1500)));
+    assert_eq!((&status["tool_count"], &status["uptime_ms"]), (&json!(9), &json!(1500)));
     assert_eq!((&status["version"], &status["dropped_record_count"]), (&json!("1.2.3"), &json!(0)));
 }
 
@@ -70,7 +70,7 @@ async fn tools_are_those_the_key_may_use_searched_and_paged() {
         let Some(cursor) = page["next_cursor"].as_str() else { break };
         path = format!("/api/v1/tools?limit=3&cursor={}", cursor.replace('/', "%2F"));
     }
-    assert_eq!(seen, ["ask", "echo", "fail", "odd/name", "refuse", "shaky", "slow", "text"]);
+    assert_eq!(seen, ["ask", "echo", "fail", "large", "odd/name", "refuse", "shaky", "slow", "text"]);
     let echo = &hub.get("/api/v1/tools?search=echo").await.json["tools"][0];
     assert_eq!(echo["input_schema"]["required"], json!(["n"]));
 }

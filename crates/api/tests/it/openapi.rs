@@ -37,7 +37,7 @@ async fn every_tool_the_key_may_use_is_a_path_with_its_own_schemas() {
     let all = document(&hub, &hub.root).await;
     let tools: Vec<_> =
         documented(&all).into_iter().filter(|(_, path)| path.starts_with("/call/files/")).collect();
-    assert_eq!(tools.len(), 8);
+    assert_eq!(tools.len(), 9);
     let echo = &all["paths"]["/call/files/echo"]["post"];
     let number = json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] });
     assert_eq!(echo["requestBody"]["content"]["application/json"]["schema"], number);

@@ -79,7 +79,6 @@ pub(crate) async fn hub() -> Hub {
 /// A hub on which nothing is mounted yet.
 pub(crate) async fn hub_with(settings: Settings) -> Hub {
     let clock = Arc::new(ManualClock::at(NOW));
-    let entropy: Arc<dyn Entropy> = Arc::new(SeededEntropy::new(7));
     let store = Arc::new(MemoryStore::new());
     let owner = Owner {
         workspace: WorkspaceId::new(&*clock, &SystemEntropy),
@@ -87,6 +86,14 @@ pub(crate) async fn hub_with(settings: Settings) -> Hub {
     };
     let new = NewOwner { owner, workspace_name: "home".into(), user_name: "ada".into(), created_at: NOW };
     store.bootstrap_owner(new).await.unwrap();
+    let mut hub = hub_over(settings, store, owner, clock).await;
+    hub.root = hub.key(Access::everything()).await;
+    hub
+}
+
+/// A node over that store.
+async fn hub_over(settings: Settings, store: Arc<MemoryStore>, owner: Owner, clock: Arc<ManualClock>) -> Hub {
+    let entropy: Arc<dyn Entropy> = Arc::new(SeededEntropy::new(7));
     let digester = MasterKey::parse(PEPPER, "test").unwrap().key_digester();
     let time = || Arc::clone(&clock) as Arc<dyn Clock>;
     let identity =
@@ -132,7 +139,7 @@ pub(crate) async fn hub_with(settings: Settings) -> Hub {
     };
     let router = api::router(parts);
     let upstream = Fake::new();
-    let mut hub = Hub {
+    Hub {
         router,
         clock,
         pipeline,
@@ -144,9 +151,7 @@ pub(crate) async fn hub_with(settings: Settings) -> Hub {
         store,
         credentials,
         owner,
-    };
-    hub.root = hub.key(Access::everything()).await;
-    hub
+    }
 }
 
 /// Access to what matches `allow`, and to nothing of the management API.
@@ -155,6 +160,15 @@ pub(crate) fn only(allow: &[&str]) -> Access {
 }
 
 impl Hub {
+    /// Another node over the same store, or this one started again: only what was stored is known.
+    pub(crate) async fn again(&self) -> Self {
+        let clock = Arc::clone(&self.clock);
+        let mut hub = hub_over(settings(), Arc::clone(&self.store), self.owner, clock).await;
+        hub.root.clone_from(&self.root);
+        hub.mount();
+        hub
+    }
+
     pub(crate) fn mount(&self) {
         let lists = ToolLists { allow: None, deny: vec!["hidden".to_owned()] };
         let mount = Mount {
