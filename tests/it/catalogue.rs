@@ -230,3 +230,105 @@ async fn an_openapi_document_is_imported_into_a_running_hub_connected_and_called
     assert_eq!(status, 200, "{found}");
     assert!(found.to_string().contains("folder"), "{found}");
 }
+
+/// A manifest of one tool, which reads an entry of the hub's own catalogue.
+fn own(version: &str, tool: &str) -> String {
+    format!(
+        r#"slug: own
+name: Own
+type: custom
+category: other
+description: The catalogue of a hub.
+version: {version}
+sources: ["https://spec.openapis.org/oas/v3.1.1.html"]
+config_schema:
+  type: object
+  required: [url]
+  additionalProperties: false
+  properties:
+    url: {{ type: string, title: URL, format: uri, pattern: "^http" }}
+api: {{ base_url: "{{config.url}}" }}
+auth:
+  - type: bearer
+test: {{ kind: call, tool: {tool}, arguments: {{ slug: rest }} }}
+tools:
+  - name: {tool}
+    title: Read an entry
+    description: Reads an entry of the catalogue.
+    method: GET
+    path: /api/v1/integrations/{{input.slug}}
+    effect: read
+    parameters:
+      slug: {{ type: string, description: Which one., in: path, required: true }}
+"#
+    )
+}
+
+#[tokio::test]
+async fn a_manifest_given_to_a_running_hub_is_connected_called_pinned_upgraded_and_carried_elsewhere() {
+    let mut hub = Hub::start(EMPTY).await.unwrap();
+    let file = hub.folder().join("own.yaml");
+    let put = |hub: &Hub, manifest: &str| {
+        std::fs::write(&file, manifest).unwrap();
+        let mut command = hub.command(&["catalog", "put", "--json"]).unwrap();
+        let done = command.arg(&file).output().unwrap();
+        (done.status.code(), String::from_utf8(done.stdout).unwrap() + &String::from_utf8_lossy(&done.stderr))
+    };
+    let (code, said) = put(&hub, &own("1.0.0", "read_entry").replace("method: GET", "method: GRAB"));
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("manifest:22: tools.method") && said.contains("TL-1202"), "{said}");
+    assert!(!entries(&hub).await.iter().any(|(slug, _)| slug == "own"), "half an entry");
+
+    let (code, said) = put(&hub, &own("1.0.0", "read_entry"));
+    assert_eq!(code, Some(0), "{said}");
+    let listed = entries(&hub).await;
+    assert!(listed.contains(&("own".to_owned(), "api".to_owned())), "{listed:?}");
+    let (_, told) = ask(&hub, Method::GET, "/api/v1/integrations/own/manifest", &Value::Null).await;
+    assert_eq!(told["manifest"], own("1.0.0", "read_entry"), "{told}");
+
+    // Connected at once, with the credential that the manifest tells of.
+    let body = json!({ "integration": "own", "name": "Own", "auth_method": "api_key", "egress_private": true,
+        "connection_config": { "url": hub.url } });
+    let (status, made) = ask(&hub, Method::POST, "/api/v1/connections", &body).await;
+    assert_eq!(status, 201, "{made}");
+    let secret = "/api/v1/connections/own/credentials/auth.credentials.token";
+    assert!(ask(&hub, Method::PUT, secret, &json!({ "value": hub.key })).await.0 < 300);
+    let (_, connected) = ask(&hub, Method::POST, "/api/v1/connections/own/connect", &Value::Null).await;
+    assert_eq!(connected["is_ok"], true, "{connected}");
+    let read = json!({ "slug": "own" });
+    let (status, found) = ask(&hub, Method::POST, "/call/own/read_entry", &read).await;
+    assert!(status == 200 && found.to_string().contains("The catalogue of a hub."), "{found}");
+
+    // What pins the older version goes on with it, until it is moved.
+    assert_eq!(put(&hub, &own("2.0.0", "look_up")).0, Some(0));
+    assert_eq!(ask(&hub, Method::POST, "/call/own/read_entry", &read).await.0, 200);
+    assert_eq!(ask(&hub, Method::POST, "/call/own/look_up", &read).await.0, 404);
+    let newer = json!({ "version": "2.0.0" });
+    let (status, moved) = ask(&hub, Method::PATCH, "/api/v1/connections/own", &newer).await;
+    assert_eq!(status, 200, "{moved}");
+    let (_, connected) = ask(&hub, Method::POST, "/api/v1/connections/own/connect", &Value::Null).await;
+    assert_eq!(connected["is_ok"], true, "{connected}");
+    assert_eq!(ask(&hub, Method::POST, "/call/own/look_up", &read).await.0, 200);
+    assert_eq!(ask(&hub, Method::POST, "/call/own/read_entry", &read).await.0, 404);
+
+    // It is in the store: it outlives the hub, and goes where everything else that was made here goes.
+    let (_, document) = ask(&hub, Method::GET, "/api/v1/export", &Value::Null).await;
+    let other = Hub::start(EMPTY).await.unwrap();
+    let import = json!({ "document": document });
+    let (status, imported) = ask(&other, Method::POST, "/api/v1/import", &import).await;
+    assert_eq!(status, 200, "{imported}");
+    for version in ["1.0.0", "2.0.0"] {
+        let body = json!({ "version": version });
+        assert_eq!(ask(&other, Method::PATCH, "/api/v1/connections/own", &body).await.0, 200, "{version}");
+    }
+    let (_, told) = ask(&other, Method::GET, "/api/v1/integrations/own", &Value::Null).await;
+    assert_eq!((&told["version"], &told["tool_count"]), (&json!("2.0.0"), &json!(1)), "{told}");
+    let url = hub.url.clone();
+    hub.restart().await.unwrap();
+    assert_ne!(hub.url, url);
+    let moved = json!({ "connection_config": { "url": hub.url } });
+    assert_eq!(ask(&hub, Method::PATCH, "/api/v1/connections/own", &moved).await.0, 200);
+    let (_, connected) = ask(&hub, Method::POST, "/api/v1/connections/own/connect", &Value::Null).await;
+    assert_eq!(connected["is_ok"], true, "{connected}");
+    assert_eq!(ask(&hub, Method::POST, "/call/own/look_up", &read).await.0, 200);
+}

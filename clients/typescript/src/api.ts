@@ -390,6 +390,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/integrations/{slug}/manifest": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Read the manifest of an entry of the catalogue */
+        get: operations["getIntegrationManifest"];
+        /**
+         * Make an entry of the catalogue from a manifest, or replace one that was made here
+         * @description It appears at once, in your workspace, and is connected like any other. Its connections stay with the
+         *     version that they are pinned to. Recorded exchanges cannot be given here: it is shown as not proved.
+         */
+        put: operations["putIntegrationManifest"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/search": {
         parameters: {
             query?: never;
@@ -1128,6 +1150,8 @@ export interface components {
             earlier: components["schemas"]["ExportedVersion"][];
             icon_type: string;
             is_active: boolean;
+            /** @description The manifest that it was made from; the members beside it say the same. */
+            manifest?: string | null;
             name: string;
             slug: string;
             /**
@@ -1147,6 +1171,7 @@ export interface components {
         /** @description A definition that an entry had before. */
         ExportedVersion: {
             config_schema: Record<string, unknown>;
+            manifest?: string | null;
             version: string;
         };
         Health: {
@@ -1332,6 +1357,20 @@ export interface components {
             logs: components["schemas"]["IntegrationLog"][];
             /** @description `cursor` of the next page; null on the last. */
             next_cursor: string | null;
+        };
+        /** @description A manifest. */
+        IntegrationManifest: {
+            /** @description YAML, as it was given. */
+            manifest: string;
+            slug: string;
+            version: string;
+        };
+        /** @description A manifest that is to be an entry of the catalogue. */
+        IntegrationManifestContent: {
+            /** @description False takes it out of the catalogue; its connections stay. */
+            is_active?: boolean | null;
+            /** @description YAML or JSON by the grammar of docs/reference/catalogue.md; its `slug` is the path's. */
+            manifest: string;
         };
         /** @description What replaying recorded exchanges showed. */
         IntegrationProof: {
@@ -2445,6 +2484,70 @@ export interface operations {
                 };
                 content: {
                     "image/svg+xml": string;
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    getIntegrationManifest: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Its slug. */
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The manifest of its present version */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IntegrationManifest"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    putIntegrationManifest: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A fresh value per request. The same request sent again is answered with what the first one got (header `Idempotency-Replayed: true`) and does not run again; another request under the same key is 422. Remembered for 24 hours; answers over 190 KiB are not held, and sending such a request again is 409. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description Its slug. */
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["IntegrationManifestContent"];
+            };
+        };
+        responses: {
+            /** @description Replaced */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IntegrationTypeData"];
+                };
+            };
+            /** @description Made */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IntegrationTypeData"];
                 };
             };
             default: components["responses"]["Problem"];

@@ -69,6 +69,9 @@ pub(crate) struct ExportedIntegration {
     pub(crate) version: String,
     #[schema(value_type = Object)]
     pub(crate) config_schema: Value,
+    /// The manifest that it was made from; the members beside it say the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) manifest: Option<String>,
     /// Definitions before the present one, oldest first.
     pub(crate) earlier: Vec<ExportedVersion>,
 }
@@ -80,6 +83,8 @@ pub(crate) struct ExportedVersion {
     pub(crate) version: String,
     #[schema(value_type = Object)]
     pub(crate) config_schema: Value,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) manifest: Option<String>,
 }
 
 /// A connection. It starts out in `configuring` where it is put.
@@ -171,22 +176,10 @@ async fn document(app: &App, caller: &Caller) -> Result<(Document, Vec<Connectio
     let workspace = caller.owner.workspace;
     let rows = connections(app, caller).await?;
     let mut integrations = Vec::new();
-    let mut after = None;
-    loop {
-        let query = IntegrationQuery {
-            with_inactive: true,
-            limit: store::PAGE_MAX,
-            after,
-            ..IntegrationQuery::default()
-        };
-        let page = app.parts.store.list_integrations(workspace, query).await?;
-        for row in page.items.into_iter().filter(|row| row.origin == Origin::Api) {
-            integrations.push(exported_integration(app, row).await?);
-        }
-        after = page.next;
-        if after.is_none() {
-            break;
-        }
+    let own =
+        IntegrationQuery { with_inactive: true, origin: Some(Origin::Api), ..IntegrationQuery::default() };
+    for row in app.parts.store.all_integrations(workspace, own).await? {
+        integrations.push(exported_integration(app, row).await?);
     }
     integrations.sort_by(|a, b| a.slug.cmp(&b.slug));
     let mut toolsets = Vec::new();
@@ -231,9 +224,11 @@ async fn exported_integration(app: &App, row: IntegrationRow) -> Result<Exported
     let mut earlier = app.parts.store.list_integration_versions(workspace, row.id).await?;
     earlier.retain(|one| one.version != row.version);
     earlier.reverse();
-    let earlier = earlier
-        .into_iter()
-        .map(|one| ExportedVersion { version: one.version, config_schema: one.config_schema.value() });
+    let earlier = earlier.into_iter().map(|one| ExportedVersion {
+        version: one.version,
+        config_schema: one.config_schema.value(),
+        manifest: one.manifest,
+    });
     Ok(ExportedIntegration {
         earlier: earlier.collect(),
         slug: row.slug,
@@ -246,6 +241,7 @@ async fn exported_integration(app: &App, row: IntegrationRow) -> Result<Exported
         is_active: row.is_active,
         version: row.version,
         config_schema: row.config_schema.value(),
+        manifest: row.manifest,
     })
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use connector::oauth::Keeper;
-use model::{AuthMethod, ConnectionStatus, Fault, Key, Timestamp};
+use model::{AuthMethod, Category, ConnectionStatus, Fault, IntegrationKind, Key, Timestamp};
 use store::{ConnectionRow, IntegrationRow};
 
 /// Told by the binary.
@@ -29,6 +29,12 @@ pub trait Directory: Send + Sync + 'static {
 
     /// What this hub knows of an integration beside its row. Answers from memory.
     fn describe(&self, integration: &IntegrationRow) -> Described;
+
+    /// Reads a manifest that is to be an entry of the catalogue.
+    ///
+    /// # Errors
+    /// Every mistake, with its line.
+    fn read_manifest(&self, slug: &str, manifest: &str) -> Result<ReadManifest, Fault>;
 
     /// The icon of an integration, an SVG without scripts and references; `None` where it has none.
     fn icon(&self, integration: &IntegrationRow) -> Option<String>;
@@ -77,6 +83,25 @@ pub struct Described {
     pub tool_count: Option<usize>,
     /// What replaying its recorded exchanges showed, once that was done.
     pub proof: Option<Proof>,
+}
+
+/// What a manifest says of its entry.
+#[derive(Debug, Clone)]
+pub struct ReadManifest {
+    /// What people call it.
+    pub name: String,
+    /// What kind of thing it connects.
+    pub kind: IntegrationKind,
+    /// Where it stands in the catalogue.
+    pub category: Category,
+    /// What it is, in a sentence or two.
+    pub description: String,
+    /// Where its documentation is; empty for nowhere.
+    pub docs_url: String,
+    /// JSON Schema of a connection's configuration.
+    pub config_schema: serde_json::Value,
+    /// The version of its definition.
+    pub version: String,
 }
 
 /// A way to prove oneself.

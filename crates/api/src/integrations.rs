@@ -1,6 +1,7 @@
 //! `/api/v1/integrations`: the catalogue, as far as the caller's workspace has it.
 
 pub(crate) mod change;
+pub(crate) mod manifest;
 
 use std::sync::Arc;
 

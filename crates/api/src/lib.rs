@@ -36,7 +36,9 @@ mod tools;
 mod toolsets;
 
 pub use app::{Parts, Settings};
-pub use directory::{AuthWay, CredentialField, Described, Directory, Entry, Leave, Proof, Source};
+pub use directory::{
+    AuthWay, CredentialField, Described, Directory, Entry, Leave, Proof, ReadManifest, Source,
+};
 pub use errors::page as error_page;
 pub use live::{FileChange, Live, Sources};
 pub use metrics::Counters;

@@ -80,6 +80,8 @@ pub static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
         (Manage,  routes!(integrations::list_by_category)),
         (Manage,  routes!(integrations::find_by_slug)),
         (Manage,  routes!(integrations::icon)),
+        (Manage,  routes!(integrations::manifest::show)),
+        (Manage,  routes!(integrations::manifest::put)),
         (Manage,  routes!(integrations::change::put)),
         (Manage,  routes!(integrations::change::delete)),
         (Manage,  routes!(search::search)),

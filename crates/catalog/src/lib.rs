@@ -23,6 +23,7 @@ pub use folder::{Shelf, built_in, read_folder};
 pub use icon::{ICON_BYTES_MAX, check_icon};
 pub use near::nearest;
 pub use problem::{Problem, Problems};
+pub use read::slug_of;
 
 /// The file that describes an entry.
 pub const MANIFEST: &str = "integration.yaml";

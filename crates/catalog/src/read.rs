@@ -66,6 +66,13 @@ impl Entry {
     }
 }
 
+/// The slug that a manifest says, whatever else is wrong with it.
+#[must_use]
+pub fn slug_of(manifest: &str) -> Option<String> {
+    let tree = yaml::parse(manifest).ok()?;
+    json(&tree).get("slug")?.as_str().map(str::to_owned)
+}
+
 fn read(folder: &str, manifest: &str, icon: &str, reading: &mut Reading) -> Option<Entry> {
     if manifest.len() > MANIFEST_BYTES_MAX {
         let what = format!("has {} bytes, at most {MANIFEST_BYTES_MAX} are read", manifest.len());
@@ -89,7 +96,7 @@ fn read(folder: &str, manifest: &str, icon: &str, reading: &mut Reading) -> Opti
             reading.error(
                 line,
                 "slug",
-                format!("`{slug}` stands in a folder called `{folder}`"),
+                format!("`{slug}` is called `{folder}` where it stands"),
                 "rename one of them",
             );
         }

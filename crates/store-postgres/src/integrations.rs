@@ -30,6 +30,7 @@ impl Integrations for PostgresStore {
             .and(")")
             .with_some(" AND type = ", query.kind.map(|kind| kind.as_str()), "")
             .with_some(" AND category = ", query.category.map(|category| category.as_str()), "")
+            .with_some(" AND origin = ", query.origin.map(Origin::as_str), "")
             .with_some(" AND strpos(search_text, ", query.folded_text(), ") > 0");
         if !query.with_inactive {
             select = select.and(" AND is_active");

@@ -29,6 +29,7 @@ impl Integrations for SqliteStore {
                 .with(" WHERE (workspace_id IS NULL OR workspace_id = ?)", blob(workspace))
                 .with_some(" AND type = ?", query.kind.map(|kind| kind.as_str()))
                 .with_some(" AND category = ?", query.category.map(|category| category.as_str()))
+                .with_some(" AND origin = ?", query.origin.map(Origin::as_str))
                 .with_some(" AND instr(search_text, ?) > 0", query.folded_text());
             if !query.with_inactive {
                 select = select.and(" AND is_active");

@@ -131,6 +131,8 @@ pub struct IntegrationQuery {
     pub kind: Option<IntegrationKind>,
     /// Of this category only.
     pub category: Option<Category>,
+    /// From there only.
+    pub origin: Option<Origin>,
     /// Also those that are not active.
     pub with_inactive: bool,
     /// Rows of a page, up to [`crate::PAGE_MAX`].
@@ -157,6 +159,25 @@ pub trait Integrations: Transactions {
         workspace: WorkspaceId,
         query: IntegrationQuery,
     ) -> Result<Page<IntegrationRow, NameCursor>, StoreError>;
+
+    /// All that the query tells of, page by page; its place and the size of its pages do not matter.
+    async fn all_integrations(
+        &self,
+        workspace: WorkspaceId,
+        query: IntegrationQuery,
+    ) -> Result<Vec<IntegrationRow>, StoreError> {
+        let mut rows = Vec::new();
+        let mut after = None;
+        loop {
+            let query = IntegrationQuery { limit: crate::PAGE_MAX, after, ..query.clone() };
+            let page = self.list_integrations(workspace, query).await?;
+            rows.extend(page.items);
+            after = page.next;
+            if after.is_none() {
+                return Ok(rows);
+            }
+        }
+    }
 
     /// The one with this slug; the workspace's own goes before one without a workspace.
     async fn find_integration(

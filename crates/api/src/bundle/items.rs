@@ -18,6 +18,7 @@ use crate::app::App;
 use crate::connections::create::{check_config, check_consent, check_length, log_entry, unfit};
 use crate::connections::credentials::check_name;
 use crate::integrations::change::{IntegrationBody, of_others, row_of};
+use crate::integrations::manifest::row_of_manifest;
 use crate::rescue::Problem;
 use crate::toolsets::{self, ToolsetBody};
 
@@ -90,6 +91,10 @@ impl<'a> Import<'a> {
         earlier: Option<&ExportedVersion>,
     ) -> Result<IntegrationRow, Problem> {
         crate::integrations::change::check_slug(&one.slug)?;
+        let manifest = earlier.map_or(&one.manifest, |earlier| &earlier.manifest);
+        if let Some(manifest) = manifest {
+            return row_of_manifest(self.app, self.caller, &one.slug, manifest.clone(), one.is_active);
+        }
         let (version, config_schema) = earlier.map_or_else(
             || (one.version.clone(), one.config_schema.clone()),
             |earlier| (earlier.version.clone(), earlier.config_schema.clone()),

@@ -70,9 +70,21 @@ pub(crate) async fn put(
     Sent(body): Sent<IntegrationBody>,
 ) -> Result<Response, Problem> {
     check_slug(&slug)?;
-    let before = app.parts.store.find_integration(caller.owner.workspace, &slug).await?;
     let row = row_of(&app, &caller, slug, body)?;
+    let (row, is_new) = write(&app, &caller, row).await?;
+    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+    let location = format!("/api/v1/integrations/{}", row.slug);
+    Ok((status, [(LOCATION, location)], Json(view(&app, row))).into_response())
+}
+
+/// Makes or replaces an entry of the workspace: how it stands in the store, and whether it is new.
+pub(super) async fn write(
+    app: &App,
+    caller: &Caller,
+    row: IntegrationRow,
+) -> Result<(IntegrationRow, bool), Problem> {
     let slug = row.slug.clone();
+    let before = app.parts.store.find_integration(caller.owner.workspace, &slug).await?;
     let command = match &before {
         None => IntegrationCommand::Insert(Box::new(row)),
         Some(before) if before.origin == Origin::Api => {
@@ -83,9 +95,7 @@ pub(crate) async fn put(
     app.parts.store.change_integration(command).await?;
     let row = app.parts.store.find_integration(caller.owner.workspace, &slug).await?;
     let row = row.ok_or_else(|| Problem::new(Code::CONFLICT, "it was removed at the same time"))?;
-    let status = if before.is_some() { StatusCode::OK } else { StatusCode::CREATED };
-    let location = format!("/api/v1/integrations/{slug}");
-    Ok((status, [(LOCATION, location)], Json(view(&app, row))).into_response())
+    Ok((row, before.is_none()))
 }
 
 /// Remove an entry that was made here and has no connections
@@ -150,7 +160,7 @@ pub(crate) fn row_of(
         }
     }
     let now = app.parts.clock.now();
-    let manifest = json!({
+    let said = json!({
         "slug": slug,
         "name": body.name,
         "type": body.r#type,
@@ -159,7 +169,6 @@ pub(crate) fn row_of(
         "docs_url": body.docs_url,
         "config_schema": body.config_schema,
     });
-    let manifest = manifest.to_string();
     Ok(IntegrationRow {
         id: IntegrationId::new(&*app.parts.clock, &*app.parts.entropy),
         workspace: Some(caller.owner.workspace),
@@ -173,8 +182,8 @@ pub(crate) fn row_of(
         is_active: body.is_active.unwrap_or(true),
         config_schema: StoredJson::from_value("config_schema", &body.config_schema)?,
         version: body.version.unwrap_or_else(|| "1.0.0".to_owned()),
-        manifest_digest: Sha256::digest(manifest.as_bytes()).into(),
-        manifest: Some(manifest),
+        manifest_digest: Sha256::digest(said.to_string().as_bytes()).into(),
+        manifest: None,
         origin: Origin::Api,
         revision: 1,
         created_at: now,

@@ -209,6 +209,22 @@ impl Directory for FakeDirectory {
         api::Described { unavailable, ..api::Described::default() }
     }
 
+    /// A manifest here is JSON with `name`, `version` and `config_schema`.
+    fn read_manifest(&self, slug: &str, manifest: &str) -> Result<api::ReadManifest, Fault> {
+        let read: Value = serde_json::from_str(manifest)
+            .map_err(|error| Fault::new(Code::BAD_ARGUMENTS, format!("manifest: {slug}: {error}")))?;
+        let text = |member: &str| read[member].as_str().unwrap_or_default().to_owned();
+        Ok(api::ReadManifest {
+            name: text("name"),
+            kind: IntegrationKind::Vendor,
+            category: model::Category::ALL[0],
+            description: text("description"),
+            docs_url: String::new(),
+            config_schema: read["config_schema"].clone(),
+            version: text("version"),
+        })
+    }
+
     fn icon(&self, _integration: &IntegrationRow) -> Option<String> {
         None
     }

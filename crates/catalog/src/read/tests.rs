@@ -64,7 +64,7 @@ fn every_mistake_is_told_with_its_line_and_what_was_meant() {
         ("name: Files", "nmae: Files", 2, "nmae: `nmae` is unknown; did you mean `name`?"),
         ("type: mcp", "type: mpc", 3, "type: `mpc` is unknown; did you mean `mcp`?"),
         ("category: storage", "category: storag", 4, "did you mean `storage`?"),
-        ("slug: files", "slug: other", 1, "stands in a folder called `files`"),
+        ("slug: files", "slug: other", 1, "is called `files` where it stands"),
         ("slug: files", "slug: Files!", 1, "a-z"),
         ("version: 1.0.0\n", "", 1, "version: missing"),
         ("sources: [\"https://example.com/files\"]\n", "", 1, "sources: missing"),

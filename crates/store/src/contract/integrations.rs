@@ -71,6 +71,11 @@ pub async fn a_slug_is_taken_once(store: Arc<dyn Store>) {
     store.change_integration(seeded).await.unwrap();
     let found = store.find_integration(owner.workspace, "ours").await.unwrap().unwrap();
     assert_eq!(found.id, integration_id(7));
+    let all = store.all_integrations(owner.workspace, IntegrationQuery::default()).await.unwrap();
+    assert_eq!(all.len(), 3);
+    let own = IntegrationQuery { origin: Some(Origin::Api), ..IntegrationQuery::default() };
+    let own = store.all_integrations(owner.workspace, own).await.unwrap();
+    assert_eq!(own.iter().map(|row| row.id).collect::<Vec<_>>(), [integration_id(7)]);
 }
 
 pub async fn seeding_twice_changes_nothing_and_a_new_version_keeps_the_old(store: Arc<dyn Store>) {

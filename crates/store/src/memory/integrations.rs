@@ -29,6 +29,7 @@ impl Integrations for MemoryStore {
                 .filter(|row| row.is_for(workspace) && (row.is_active || query.with_inactive))
                 .filter(|row| query.kind.is_none_or(|kind| kind == row.kind))
                 .filter(|row| query.category.is_none_or(|category| category == row.category))
+                .filter(|row| query.origin.is_none_or(|origin| origin == row.origin))
                 .filter(|row| text.as_ref().is_none_or(|text| row.search_text().contains(text)))
                 .filter(|row| query.after.as_ref().is_none_or(|after| row.cursor() > *after))
                 .collect();

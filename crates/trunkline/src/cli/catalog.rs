@@ -28,6 +28,16 @@ pub(crate) enum CatalogVerb {
         #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=600))]
         timeout: u64,
     },
+    /// Give a manifest to a running hub: an entry of your workspace, there at once
+    Put {
+        /// The manifest; `-` is standard input
+        file: PathBuf,
+    },
+    /// Take an entry that was made there out of a running hub
+    Remove {
+        /// Its slug
+        slug: String,
+    },
     /// Make an entry of an OpenAPI document, a server.json of the MCP registry, or an MCP bundle
     Import {
         /// The document; what it is is told by its content

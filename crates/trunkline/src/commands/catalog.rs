@@ -4,6 +4,7 @@
 mod import;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use catalog::Entry;
@@ -12,6 +13,7 @@ use serde_json::{Map, Value, json};
 use store::Origin;
 
 use super::call::of_pairs;
+use super::client::{Remote, block_on, cell, escape};
 use super::probe::{parts, speak};
 use super::serve::control_runtime;
 use super::{configuration, env};
@@ -34,6 +36,18 @@ struct Verdict<'a> {
 
 /// Runs the verb.
 pub(crate) fn run(shared: &Shared, verb: &CatalogVerb) -> Result<(), Quit> {
+    match verb {
+        CatalogVerb::Put { file } => return put(shared, file),
+        CatalogVerb::Remove { slug } => {
+            let hub = Remote::of(shared);
+            block_on(hub.ask("DELETE", &format!("/api/v1/integrations/{}", escape(slug)), None))?;
+            let text =
+                if shared.json { json!({ "removed": slug }).to_string() } else { format!("removed {slug}") };
+            out(&text);
+            return Ok(());
+        }
+        _ => {}
+    }
     let (folders, is_named) = folders(&configuration(shared, None));
     if let CatalogVerb::Import { file, slug, operations, out, force } = verb {
         let options = ::catalog::import::Options { slug: slug.clone(), operations: operations.clone() };
@@ -42,7 +56,7 @@ pub(crate) fn run(shared: &Shared, verb: &CatalogVerb) -> Result<(), Quit> {
     }
     let all = gather(&folders, is_named);
     match verb {
-        CatalogVerb::Import { .. } => Ok(()),
+        CatalogVerb::Import { .. } | CatalogVerb::Put { .. } | CatalogVerb::Remove { .. } => Ok(()),
         CatalogVerb::List => list(shared.json, &all),
         CatalogVerb::Show { slug } => show(shared.json, &all, slug),
         CatalogVerb::Verify { slug, pairs, run, timeout } => {
@@ -50,6 +64,24 @@ pub(crate) fn run(shared: &Shared, verb: &CatalogVerb) -> Result<(), Quit> {
             verify(shared.json, &all, slug.as_deref(), pairs, timeout_s)
         }
     }
+}
+
+/// Gives a manifest to the hub that is running. It is read there: which slug it has is all that is looked for
+/// here.
+fn put(shared: &Shared, file: &Path) -> Result<(), Quit> {
+    let text = if file == Path::new("-") {
+        std::io::read_to_string(std::io::stdin())
+    } else {
+        std::fs::read_to_string(file)
+    };
+    let name = file.display();
+    let manifest = text.map_err(|error| Quit::failed(format!("{name} cannot be read: {error}")))?;
+    let slug = ::catalog::slug_of(&manifest)
+        .ok_or_else(|| Quit::failed(format!("{name}: `slug` is missing; docs/reference/catalogue.md")))?;
+    let path = format!("/api/v1/integrations/{}/manifest", escape(&slug));
+    let answer = block_on(Remote::of(shared).ask("PUT", &path, Some(&json!({ "manifest": manifest }))))?;
+    out(&if shared.json { answer.to_string() } else { format!("{slug} {}", cell(&answer, "version")) });
+    Ok(())
 }
 
 fn list(is_json: bool, all: &Gathered) -> Result<(), Quit> {

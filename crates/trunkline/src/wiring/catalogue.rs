@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use model::id::{IntegrationId, WorkspaceId};
 use model::{Clock, Entropy, Fault};
@@ -158,10 +158,10 @@ impl Catalogue {
             // What was just read has its icon and its exchanges too, and need not be read again.
             let fresh = gathered.entries.get(&row.slug).map(|(_, entry)| entry);
             let fresh = fresh.filter(|entry| entry.version == row.version);
-            let all = self.versions(&row, fresh).await?;
-            known.insert(row.id, Versions { present: row.version.clone(), proof: OnceLock::new(), all });
+            let versions = Versions::read(&*self.store, self.workspace, &row, fresh).await?;
+            known.insert(row.id, versions);
         }
-        self.manifests.replace(known);
+        self.manifests.replace(&known);
         let (manifests, clock) = (Arc::clone(&self.manifests), Arc::clone(&self.clock));
         tokio::spawn(async move {
             // Not while the hub and its callers have the start to do.
@@ -200,47 +200,8 @@ impl Catalogue {
 
     /// What the store has that was not made through the API.
     async fn stored(&self) -> Result<Vec<IntegrationRow>, Fault> {
-        let mut rows = Vec::new();
-        let mut after = None;
-        loop {
-            let query = IntegrationQuery {
-                with_inactive: true,
-                limit: store::PAGE_MAX,
-                after,
-                ..IntegrationQuery::default()
-            };
-            let page = self.store.list_integrations(self.workspace, query).await;
-            let page = page.map_err(|error| error.fault())?;
-            rows.extend(page.items.into_iter().filter(|row| row.origin != Origin::Api));
-            after = page.next;
-            if after.is_none() {
-                return Ok(rows);
-            }
-        }
-    }
-
-    async fn versions(
-        &self,
-        row: &IntegrationRow,
-        fresh: Option<&Arc<catalog::Entry>>,
-    ) -> Result<BTreeMap<String, Arc<catalog::Entry>>, Fault> {
-        let versions = self.store.list_integration_versions(self.workspace, row.id).await;
-        let mut read = BTreeMap::new();
-        for version in versions.map_err(|error| error.fault())? {
-            if let Some(fresh) = fresh.filter(|fresh| fresh.version == version.version) {
-                read.insert(version.version.clone(), Arc::clone(fresh));
-                continue;
-            }
-            let Some(manifest) = &version.manifest else { continue };
-            match catalog::Entry::read_stored(&row.slug, manifest) {
-                Ok(entry) => {
-                    read.insert(version.version.clone(), Arc::new(entry));
-                }
-                Err(problems) => {
-                    tracing::error!("catalogue: {} {}: {problems}", row.slug, version.version);
-                }
-            }
-        }
-        Ok(read)
+        let query = IntegrationQuery { with_inactive: true, ..IntegrationQuery::default() };
+        let rows = self.store.all_integrations(self.workspace, query).await.map_err(|error| error.fault())?;
+        Ok(rows.into_iter().filter(|row| row.origin != Origin::Api).collect())
     }
 }

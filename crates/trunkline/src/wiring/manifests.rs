@@ -1,13 +1,14 @@
 //! The manifests behind the catalogue's rows: found by integration and pinned version whenever a stored
-//! connection is read. Those of older versions come from the store.
+//! connection is read. Those of older versions come from the store, and so do those that were put there
+//! through the API.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
-use model::Clock;
-use model::id::IntegrationId;
-use store::ConnectionRow;
+use model::id::{IntegrationId, WorkspaceId};
+use model::{Clock, Fault};
+use store::{ConnectionRow, IntegrationQuery, IntegrationRow, Origin, Store};
 
 /// See the head of the file.
 #[derive(Default)]
@@ -22,6 +23,10 @@ pub(crate) struct Versions {
     pub(crate) proof: OnceLock<api::Proof>,
     /// All that can be pinned.
     pub(crate) all: BTreeMap<String, Arc<catalog::Entry>>,
+    /// Versions that never had a manifest.
+    plain: BTreeSet<String>,
+    /// Of one that was made through the API: which revision of its row this is.
+    own_revision: Option<u64>,
 }
 
 // === impl Manifests ===
@@ -34,7 +39,7 @@ impl Manifests {
     pub(crate) fn find(&self, row: &ConnectionRow) -> Result<Option<Arc<catalog::Entry>>, String> {
         let known = self.0.load();
         let Some(versions) = known.get(&row.integration_id) else { return Ok(None) };
-        if versions.all.is_empty() {
+        if versions.all.is_empty() || versions.plain.contains(&row.version) {
             return Ok(None);
         }
         versions.all.get(&row.version).cloned().map(Some).ok_or_else(|| {
@@ -109,15 +114,84 @@ impl Manifests {
         });
     }
 
-    /// Puts others in the place of all.
-    pub(crate) fn replace(&self, all: HashMap<IntegrationId, Versions>) {
-        self.0.store(Arc::new(all));
+    /// Puts others in the place of all that were not made through the API.
+    pub(crate) fn replace(&self, others: &HashMap<IntegrationId, Versions>) {
+        self.put(others, |versions| versions.own_revision.is_some());
+    }
+
+    /// Reads those that were made through the API; what is as it was is not read again.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub(crate) async fn read_own(&self, store: &dyn Store, workspace: WorkspaceId) -> Result<(), Fault> {
+        let query = IntegrationQuery {
+            with_inactive: true,
+            origin: Some(Origin::Api),
+            ..IntegrationQuery::default()
+        };
+        let rows = store.all_integrations(workspace, query).await.map_err(|error| error.fault())?;
+        let before = self.0.load_full();
+        let mut own = HashMap::new();
+        for row in &rows {
+            let is_same = |there: &&Versions| there.own_revision == Some(row.revision);
+            let versions = match before.get(&row.id).filter(is_same) {
+                Some(there) => there.clone(),
+                None => Versions::read(store, workspace, row, None).await?,
+            };
+            own.insert(row.id, versions);
+        }
+        self.put(&own, |versions| versions.own_revision.is_none());
+        Ok(())
+    }
+
+    /// Puts these in the place of all but those that `stays` says.
+    fn put(&self, some: &HashMap<IntegrationId, Versions>, stays: impl Fn(&Versions) -> bool) {
+        self.0.rcu(|known| {
+            let staying = known.iter().filter(|(_, versions)| stays(versions));
+            let all = some.iter().chain(staying).map(|(id, versions)| (*id, versions.clone()));
+            all.collect::<HashMap<_, _>>()
+        });
     }
 }
 
 // === impl Versions ===
 
 impl Versions {
+    /// Reads every version that the store has of an integration, but takes `fresh`, which was just read, as
+    /// it is. One that cannot be read is told, and cannot be pinned.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub(crate) async fn read(
+        store: &dyn Store,
+        workspace: WorkspaceId,
+        row: &IntegrationRow,
+        fresh: Option<&Arc<catalog::Entry>>,
+    ) -> Result<Self, Fault> {
+        let own_revision = (row.origin == Origin::Api).then_some(row.revision);
+        let mut read = Self { present: row.version.clone(), own_revision, ..Self::default() };
+        let versions = store.list_integration_versions(workspace, row.id).await;
+        for version in versions.map_err(|error| error.fault())? {
+            if let Some(fresh) = fresh.filter(|fresh| fresh.version == version.version) {
+                read.all.insert(version.version, Arc::clone(fresh));
+                continue;
+            }
+            let Some(manifest) = &version.manifest else {
+                read.plain.insert(version.version);
+                continue;
+            };
+            match catalog::Entry::read_stored(&row.slug, manifest) {
+                Ok(entry) => {
+                    read.all.insert(version.version, Arc::new(entry));
+                }
+                Err(problems) => {
+                    tracing::error!("catalogue: {} {}: {problems}", row.slug, version.version);
+                }
+            }
+        }
+        Ok(read)
+    }
+
     fn newest(&self) -> Option<&Arc<catalog::Entry>> {
         self.all.get(&self.present)
     }

@@ -34,6 +34,22 @@ impl api::Directory for Connections {
         entries.collect()
     }
 
+    fn read_manifest(&self, slug: &str, manifest: &str) -> Result<api::ReadManifest, Fault> {
+        let entry = catalog::Entry::read(slug, "manifest", manifest, "<svg/>").map_err(|problems| {
+            Fault::new(Code::BAD_ARGUMENTS, problems.to_string())
+                .with_hint("docs/reference/catalogue.md tells the grammar")
+        })?;
+        Ok(api::ReadManifest {
+            name: entry.name,
+            kind: entry.kind,
+            category: entry.category,
+            description: entry.description,
+            docs_url: entry.docs_url,
+            config_schema: entry.config_schema,
+            version: entry.version,
+        })
+    }
+
     fn is_draining(&self) -> bool {
         self.is_draining.load(Ordering::Relaxed)
     }

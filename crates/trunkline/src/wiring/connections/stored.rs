@@ -54,6 +54,7 @@ impl Stored {
 
     async fn read(&self) -> Result<(Vec<Entry>, Vec<call::Toolset>), Fault> {
         let Shelf { store, workspace, credentials, manifests } = &self.shelf;
+        manifests.read_own(&**store, *workspace).await?;
         let mut secrets = credentials.open_all(*workspace).await?;
         let mut entries = Vec::new();
         for status in [ConnectionStatus::Connected, ConnectionStatus::Testing, ConnectionStatus::Error] {
