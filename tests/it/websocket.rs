@@ -117,3 +117,28 @@ async fn who_breaks_the_rules_is_told_which_and_let_go() {
     let mut client = WebSocketClient::connect(&hub.endpoint("/mcp"), &hub.key).await.unwrap();
     assert!(client.ask(&call(1)).await.unwrap().to_string().contains(WELL));
 }
+
+#[tokio::test]
+async fn a_websocket_counts_as_a_connection_for_as_long_as_it_is_open() {
+    let mut hub = Hub::start("limits: { connections: 3 }\nintegrations: {}\n").await.unwrap();
+    let mut open = Vec::new();
+    for _ in 0..3 {
+        open.push(upgraded(&hub).await);
+    }
+    let mut refused = Raw::connect(&hub.endpoint("/health")).await.unwrap();
+    let head = String::from_utf8(refused.hear(b"\r\n\r\n").await.unwrap()).unwrap();
+    assert!(head.starts_with("HTTP/1.1 503"), "{head}");
+    drop(open.pop());
+    hub.until("a place that is free again", async || {
+        let reply = hub.http(hyper::Method::GET, "/health", &Value::Null).await?;
+        anyhow::ensure!(reply.status.is_success(), "{}", reply.status);
+        Ok(())
+    })
+    .await
+    .unwrap();
+    // They do not keep the hub from ending either.
+    assert!(hub.program().stop().unwrap().success());
+    for mut raw in open {
+        let _ = raw.rest().await;
+    }
+}

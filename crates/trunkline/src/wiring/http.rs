@@ -190,7 +190,7 @@ fn accept(mut stream: TcpStream, peer: SocketAddr, served: &Served, own: &Places
         });
         return;
     };
-    let mine = own.take(usize::MAX);
+    let places = [Some(place), own.take(usize::MAX)];
     // Answers are small and complete: waiting to fill a packet only adds latency.
     let _ = stream.set_nodelay(true);
     let serving = Serving {
@@ -202,11 +202,10 @@ fn accept(mut stream: TcpStream, peer: SocketAddr, served: &Served, own: &Places
     };
     let acceptor = served.certificates.as_ref().map(|certificates| certificates.acceptor());
     tokio::spawn(async move {
-        let (_place, _mine) = (place, mine);
         match acceptor {
-            None => connection::serve(stream, &serving).await,
+            None => connection::serve(stream, places, &serving).await,
             // In a box: without TLS, nobody should hold room for its state.
-            Some(acceptor) => Box::pin(serve_tls(acceptor, stream, peer, &serving)).await,
+            Some(acceptor) => Box::pin(serve_tls(acceptor, stream, places, peer, &serving)).await,
         }
     });
 }
@@ -214,11 +213,12 @@ fn accept(mut stream: TcpStream, peer: SocketAddr, served: &Served, own: &Places
 async fn serve_tls(
     acceptor: tokio_rustls::TlsAcceptor,
     stream: TcpStream,
+    places: wire::Places,
     peer: SocketAddr,
     serving: &Serving<Faces>,
 ) {
     match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => connection::serve(stream, serving).await,
+        Ok(Ok(stream)) => connection::serve(stream, places, serving).await,
         Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
         Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
     }

@@ -25,7 +25,7 @@ use tokio::time::Instant;
 
 use super::events::{self, Loan, Outgoing};
 use super::head::{HEAD_TIMEOUT, HeadTimer};
-use super::wire::{Wire, lock};
+use super::wire::{Places, Wire, lock};
 use super::{Phase, reached};
 use mcp_door::DoorBody;
 use tokio::sync::{Notify, watch};
@@ -76,12 +76,12 @@ enum Turn {
 }
 
 /// Serves one connection until it is over.
-pub(super) async fn serve<S, A>(stream: S, serving: &Serving<A>)
+pub(super) async fn serve<S, A>(stream: S, places: Places, serving: &Serving<A>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     A: Answers,
 {
-    let mut wire = Wire::new(stream);
+    let mut wire = Wire::new(stream, places);
     let mut until = Instant::now() + HEAD_TIMEOUT;
     if !wait(&mut wire, until, &serving.phase, is_told_apart).await {
         return;

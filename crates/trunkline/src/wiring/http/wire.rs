@@ -11,6 +11,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
+use super::Place;
 use super::events::Loan;
 
 /// What is read at first, after a silence: as much as tells HTTP/2 from HTTP/1.
@@ -85,11 +86,16 @@ pub(super) struct Wire<S> {
     stream: S,
     ahead: Bytes,
     pub(super) signs: Arc<Signs>,
+    /// What it counts as. Here, because this is what becomes a WebSocket: that counts for as long as it is open.
+    _places: Places,
 }
 
+/// The places that a connection takes.
+pub(super) type Places = [Option<Place>; 2];
+
 impl<S: AsyncRead + Unpin> Wire<S> {
-    pub(super) fn new(stream: S) -> Self {
-        Self { stream, ahead: Bytes::new(), signs: Arc::default() }
+    pub(super) fn new(stream: S, places: Places) -> Self {
+        Self { stream, ahead: Bytes::new(), signs: Arc::default(), _places: places }
     }
 
     /// What was read and not used.
@@ -185,7 +191,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_read_ahead_comes_first_and_once() {
-        let mut wire = Wire::new(&b"GET /path/that/is/longer/than/one/look HTTP/1.1"[..]);
+        let mut wire = Wire::new(&b"GET /path/that/is/longer/than/one/look HTTP/1.1"[..], [None, None]);
         assert!(wire.hear().await.unwrap());
         assert_eq!(wire.ahead(), b"GET /path/that/is/longer");
         wire.put_back(Bytes::from_static(b"before "));

@@ -54,7 +54,12 @@ impl Scene {
         let hub = tokio::spawn(async move {
             let peer = std::net::Ipv4Addr::LOCALHOST.into();
             let let_go = Arc::default();
-            serve(server, &Serving { answers, peer, header_bytes: 16 * 1024, phase: receiver, let_go }).await;
+            serve(
+                server,
+                [None, None],
+                &Serving { answers, peer, header_bytes: 16 * 1024, phase: receiver, let_go },
+            )
+            .await;
         });
         Self { client, echo, phase, hub }
     }
