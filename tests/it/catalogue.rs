@@ -332,3 +332,49 @@ async fn a_manifest_given_to_a_running_hub_is_connected_called_pinned_upgraded_a
     assert_eq!(connected["is_ok"], true, "{connected}");
     assert_eq!(ask(&hub, Method::POST, "/call/own/look_up", &read).await.0, 200);
 }
+
+#[tokio::test]
+async fn rows_as_other_hubs_have_them_become_entries_that_are_connected() {
+    let tools = Tools::find().unwrap();
+    let hub = Hub::start(EMPTY).await.unwrap();
+    let script = tools.npm("@modelcontextprotocol/server-memory/dist/index.js");
+    let row = json!({ "name": "MCP Custom Server", "type": "mcp", "category": "productivity",
+        "description": "Keeps notes.",
+        "config_schema": { "protocol": "stdio", "command": tools.node, "args": [script], "oddity": 1 } });
+    let (status, made) = ask(&hub, Method::PUT, "/api/v1/integrations/mcp-custom", &row).await;
+    assert_eq!(status, 201, "{made}");
+    assert_eq!(made["notes"], json!(["oddity: is not known here, and left out"]), "{made}");
+    let mut body = json!({ "integration": "mcp-custom", "name": "notes", "connection_config": {} });
+    let (_, refused) = ask(&hub, Method::POST, "/api/v1/connections", &body).await;
+    let line = refused["detail"].as_str().unwrap().split_once("of the hub: ").unwrap().1.to_owned();
+    body["consent"] = line.into();
+    assert_eq!(ask(&hub, Method::POST, "/api/v1/connections", &body).await.0, 201);
+    let (_, connected) = ask(&hub, Method::POST, "/api/v1/connections/notes/connect", &Value::Null).await;
+    assert_eq!(connected["is_ok"], true, "{connected}");
+    let (status, read) = ask(&hub, Method::POST, "/call/notes/read_graph", &json!({})).await;
+    assert_eq!(status, 200, "{read}");
+
+    let url = hub.url.replace("127.0.0.1", "{host}");
+    let row = json!({ "name": "Custom Vendor", "type": "vendor", "category": "productivity",
+        "description": "Connect to Custom Vendor API", "icon_type": "default",
+        "config_schema": { "api_url": format!("{url}/api/v1"), "scopes": ["read", "write"] } });
+    let (status, made) = ask(&hub, Method::PUT, "/api/v1/integrations/custom-vendor", &row).await;
+    assert_eq!((status, &made["tool_count"], &made["notes"]), (201, &json!(2), &json!([])), "{made}");
+    let body = json!({ "integration": "custom-vendor", "name": "Vendor", "auth_method": "api_key",
+        "egress_private": true, "connection_config": { "host": "127.0.0.1", "test_path": "tools" } });
+    let (status, made) = ask(&hub, Method::POST, "/api/v1/connections", &body).await;
+    assert_eq!(status, 201, "{made}");
+    let secret = "/api/v1/connections/vendor/credentials/auth.credentials.key";
+    assert!(ask(&hub, Method::PUT, secret, &json!({ "value": hub.key })).await.0 < 300);
+    let (_, connected) = ask(&hub, Method::POST, "/api/v1/connections/vendor/connect", &Value::Null).await;
+    assert_eq!(connected["is_ok"], true, "{connected}");
+    let wanted = json!({ "method": "GET", "path": "integrations/custom-vendor" });
+    let (status, found) = ask(&hub, Method::POST, "/call/vendor/request", &wanted).await;
+    assert!(status == 200 && found.to_string().contains("Connect to Custom Vendor API"), "{found}");
+
+    let row = json!({ "name": "Leaky", "type": "vendor", "category": "other",
+        "config_schema": { "api_url": "https://a.example", "webhook_secret": "hunter2" } });
+    let (status, refused) = ask(&hub, Method::PUT, "/api/v1/integrations/leaky", &row).await;
+    assert_eq!(status, 422, "{refused}");
+    assert!(refused["detail"].as_str().unwrap().starts_with("config_schema: webhook_secret"), "{refused}");
+}

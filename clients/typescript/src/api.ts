@@ -1442,7 +1442,11 @@ export interface components {
              * @enum {string}
              */
             category: "messaging" | "calendar" | "email" | "crm" | "automation" | "ecommerce" | "payment" | "project" | "storage" | "productivity" | "analytics" | "other";
-            /** @description JSON Schema of a connection's configuration. */
+            /**
+             * @description JSON Schema of a connection's configuration; or a template, the plain object that other hubs keep
+             *     here (`{"protocol", "command", "args", "url", "env"}` or `{"api_url", "scopes", ...}`), of which a
+             *     whole entry is made.
+             */
             config_schema: Record<string, unknown>;
             description?: string;
             docs_url?: string;
@@ -1508,6 +1512,11 @@ export interface components {
         MadeApiKey: components["schemas"]["ApiKey"] & {
             /** @description The key itself: shown once. */
             key: string;
+        };
+        /** @description An entry that was made. */
+        MadeIntegrationType: components["schemas"]["IntegrationTypeData"] & {
+            /** @description What of a template did not map. */
+            notes: string[];
         };
         NewAccess: {
             allow: string[];
@@ -2425,7 +2434,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["IntegrationTypeData"];
+                    "application/json": components["schemas"]["MadeIntegrationType"];
                 };
             };
             /** @description Made */
@@ -2434,7 +2443,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["IntegrationTypeData"];
+                    "application/json": components["schemas"]["MadeIntegrationType"];
                 };
             };
             default: components["responses"]["Problem"];

@@ -36,6 +36,13 @@ pub trait Directory: Send + Sync + 'static {
     /// Every mistake, with its line.
     fn read_manifest(&self, slug: &str, manifest: &str) -> Result<ReadManifest, Fault>;
 
+    /// Makes a manifest of what stands in the place of a schema, where that is a template: a plain object such
+    /// as `{"protocol": "stdio", "command": "node"}`. With it comes what did not map. `None` for a schema.
+    ///
+    /// # Errors
+    /// What is wrong with the template.
+    fn of_template(&self, entry: &ReadManifest, slug: &str) -> Result<Option<(String, Vec<String>)>, Fault>;
+
     /// The icon of an integration, an SVG without scripts and references; `None` where it has none.
     fn icon(&self, integration: &IntegrationRow) -> Option<String>;
 

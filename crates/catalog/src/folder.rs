@@ -53,6 +53,11 @@ pub fn built_in() -> Shelf {
     shelf
 }
 
+/// The manifest of an entry that is compiled in.
+pub(crate) fn built_in_manifest(slug: &str) -> Option<&'static str> {
+    BUILT_IN.iter().find(|one| one.slug == slug).map(|one| one.manifest)
+}
+
 /// Reads `<folder>/<slug>/integration.yaml` of every `<slug>`. A folder without that file is none of ours.
 ///
 /// # Errors

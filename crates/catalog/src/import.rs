@@ -12,6 +12,7 @@ mod names;
 mod openapi;
 mod report;
 mod server_json;
+mod template;
 mod write;
 
 use std::fmt;
@@ -24,6 +25,7 @@ pub use mcpb::mcpb;
 pub use openapi::openapi;
 pub use report::Note;
 pub use server_json::server_json;
+pub use template::{About, is_template, template};
 
 /// A plain picture for entries that bring none of their own.
 pub const NEUTRAL_ICON: &str = "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 24 24\">\

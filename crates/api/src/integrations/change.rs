@@ -11,13 +11,15 @@ use http::StatusCode;
 use http::header::LOCATION;
 use model::id::IntegrationId;
 use model::{Caller, Category, Code, Fault, IntegrationKind};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use store::{IntegrationCommand, IntegrationRow, Json as StoredJson, Origin};
 use utoipa::ToSchema;
 
+use super::manifest::row_of_manifest;
 use super::{IntegrationView, view};
+use crate::ReadManifest;
 use crate::app::App;
 use crate::connections::create::{check_length, unfit};
 use crate::extract::{Segments, Sent, Signed};
@@ -46,12 +48,24 @@ pub(crate) struct IntegrationBody {
     pub(crate) docs_url: String,
     /// False takes it out of the catalogue; its connections stay.
     pub(crate) is_active: Option<bool>,
-    /// JSON Schema of a connection's configuration.
+    /// JSON Schema of a connection's configuration; or a template, the plain object that other hubs keep
+    /// here (`{"protocol", "command", "args", "url", "env"}` or `{"api_url", "scopes", ...}`), of which a
+    /// whole entry is made.
     #[schema(value_type = Object)]
     pub(crate) config_schema: Value,
     /// Version of this definition, for connections to pin.
     #[schema(min_length = 1, max_length = 64)]
     pub(crate) version: Option<String>,
+}
+
+/// An entry that was made.
+#[derive(Serialize, ToSchema)]
+#[schema(as = MadeIntegrationType)]
+pub(crate) struct MadeView {
+    #[serde(flatten)]
+    view: IntegrationView,
+    /// What of a template did not map.
+    notes: Vec<String>,
 }
 
 /// Make an entry of the catalogue, or replace one that was made here
@@ -61,8 +75,8 @@ pub(crate) struct IntegrationBody {
     params(("slug" = String, Path, pattern = "^[a-z0-9-]{1,64}$", description = "Its slug.")),
     request_body = IntegrationBody,
     responses(
-        (status = OK, description = "Replaced", body = IntegrationView),
-        (status = CREATED, description = "Made", body = IntegrationView)))]
+        (status = OK, description = "Replaced", body = MadeView),
+        (status = CREATED, description = "Made", body = MadeView)))]
 pub(crate) async fn put(
     State(app): State<Arc<App>>,
     Signed(caller): Signed,
@@ -70,11 +84,39 @@ pub(crate) async fn put(
     Sent(body): Sent<IntegrationBody>,
 ) -> Result<Response, Problem> {
     check_slug(&slug)?;
-    let row = row_of(&app, &caller, slug, body)?;
+    let (row, notes) = row_of_any(&app, &caller, slug, body)?;
     let (row, is_new) = write(&app, &caller, row).await?;
+    app.parts.directory.settle().await;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     let location = format!("/api/v1/integrations/{}", row.slug);
-    Ok((status, [(LOCATION, location)], Json(view(&app, row))).into_response())
+    let made = MadeView { view: view(&app, row), notes };
+    Ok((status, [(LOCATION, location)], Json(made)).into_response())
+}
+
+/// The row of what was sent: of a template, by the manifest that is made of it.
+fn row_of_any(
+    app: &App,
+    caller: &Caller,
+    slug: String,
+    body: IntegrationBody,
+) -> Result<(IntegrationRow, Vec<String>), Problem> {
+    check_length("name", &body.name, store::NAME_LEN_MAX)?;
+    let about = ReadManifest {
+        name: body.name.clone(),
+        kind: body.r#type,
+        category: body.category,
+        description: body.description.clone(),
+        docs_url: body.docs_url.clone(),
+        config_schema: body.config_schema.clone(),
+        version: body.version.clone().unwrap_or_else(|| "1.0.0".to_owned()),
+    };
+    let Some((manifest, notes)) = app.parts.directory.of_template(&about, &slug)? else {
+        return Ok((row_of(app, caller, slug, body)?, Vec::new()));
+    };
+    let row = row_of_manifest(app, caller, &slug, manifest, body.is_active.unwrap_or(true))?;
+    let icon_type = body.icon_type.unwrap_or(row.icon_type);
+    check_length("icon_type", &icon_type, store::NAME_LEN_MAX)?;
+    Ok((IntegrationRow { icon_type, ..row }, notes))
 }
 
 /// Makes or replaces an entry of the workspace: how it stands in the store, and whether it is new.

@@ -225,6 +225,16 @@ impl Directory for FakeDirectory {
         })
     }
 
+    fn of_template(
+        &self,
+        entry: &api::ReadManifest,
+        _slug: &str,
+    ) -> Result<Option<(String, Vec<String>)>, Fault> {
+        let is_template = entry.config_schema.get("command").is_some();
+        let manifest = json!({ "name": entry.name, "version": entry.version, "config_schema": {} });
+        Ok(is_template.then(|| (manifest.to_string(), vec!["as it was".to_owned()])))
+    }
+
     fn icon(&self, _integration: &IntegrationRow) -> Option<String> {
         None
     }

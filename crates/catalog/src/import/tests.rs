@@ -7,6 +7,7 @@ use crate::api::{Api, Effect, Form, Place, Scheme, Style};
 mod api;
 mod hostile;
 mod servers;
+mod template;
 
 /// Imports, and reads what came out.
 fn taken(document: &str) -> (Entry, Imported) {

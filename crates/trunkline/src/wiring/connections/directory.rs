@@ -50,6 +50,31 @@ impl api::Directory for Connections {
         })
     }
 
+    fn of_template(
+        &self,
+        entry: &api::ReadManifest,
+        slug: &str,
+    ) -> Result<Option<(String, Vec<String>)>, Fault> {
+        if !catalog::import::is_template(&entry.config_schema) {
+            return Ok(None);
+        }
+        let about = catalog::import::About {
+            slug: slug.to_owned(),
+            name: entry.name.clone(),
+            kind: entry.kind,
+            category: entry.category,
+            description: entry.description.clone(),
+            docs_url: entry.docs_url.clone(),
+            version: entry.version.clone(),
+        };
+        let imported = catalog::import::template(&about, &entry.config_schema).map_err(|why| {
+            Fault::new(Code::BAD_ARGUMENTS, format!("config_schema: {why}"))
+                .with_hint("give a JSON Schema, or a manifest: PUT .../manifest")
+        })?;
+        let notes = imported.report.iter().map(|note| format!("{}: {}", note.place, note.what));
+        Ok(Some((imported.manifest, notes.collect())))
+    }
+
     fn is_draining(&self) -> bool {
         self.is_draining.load(Ordering::Relaxed)
     }
