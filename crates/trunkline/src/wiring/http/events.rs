@@ -201,7 +201,7 @@ mod tests {
                 say.send(said).unwrap();
             }
             drop(say);
-            let mut wire = Wire::new(server);
+            let mut wire = Wire::new(server, [None, None]);
             assert_eq!(go_on(&mut wire, Loan { body, is_last }).await.unwrap(), !is_last);
             drop(wire);
             let mut heard = String::new();
@@ -215,7 +215,7 @@ mod tests {
         let (client, server) = tokio::io::duplex(1024);
         let (say, body) = stream();
         let streaming = tokio::spawn(async move {
-            let mut wire = Wire::new(server);
+            let mut wire = Wire::new(server, [None, None]);
             go_on(&mut wire, Loan { body, is_last: false }).await
         });
         tokio::task::yield_now().await;
@@ -230,7 +230,7 @@ mod tests {
         let (mut client, server) = tokio::io::duplex(1024);
         let (say, body) = stream();
         let streaming = tokio::spawn(async move {
-            let mut wire = Wire::new(server);
+            let mut wire = Wire::new(server, [None, None]);
             let goes_on = go_on(&mut wire, Loan { body, is_last: false }).await.unwrap();
             let mut rest = vec![0; 37];
             wire.read_exact(&mut rest).await.unwrap();
