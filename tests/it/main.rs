@@ -18,6 +18,7 @@ mod events;
 mod faults;
 mod idempotency;
 mod idle;
+mod killed;
 mod lifecycle;
 mod looked_after;
 mod moving;
