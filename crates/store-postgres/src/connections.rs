@@ -44,10 +44,11 @@ impl Connections for PostgresStore {
             .with_some(of_types!("category = "), query.category.map(|category| category.as_str()), ")")
             .with_some(of_types!("slug = "), query.integration.clone(), ")");
         if let Some(text) = query.folded_text() {
+            // In this form, because the index answers it.
             select = select
-                .with(" AND (strpos(c.search_text, ", text.clone())
+                .with(" AND (c.search_text LIKE ", pattern(&text))
                 .with(
-                    ") > 0 OR c.integration_type_id IN (SELECT id FROM integration_types \
+                    " OR c.integration_type_id IN (SELECT id FROM integration_types \
                       WHERE strpos(search_text, ",
                     text,
                 )
@@ -95,6 +96,12 @@ impl Connections for PostgresStore {
         counted.await.map_err(|e| trouble("count connections", e))?;
         Ok(stats)
     }
+}
+
+/// A pattern of everything with this text in it; every character of the text means itself.
+fn pattern(text: &str) -> String {
+    let escaped = text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+    format!("%{escaped}%")
 }
 
 /// Only what reads of this scope may find; see [`Scope`].

@@ -27,23 +27,39 @@ impl Logs for PostgresStore {
         if !is_seen(&self.pool, scope, connection).await.map_err(failed)? {
             return Ok(Page { items: Vec::new(), next: None });
         }
-        let mut select = Select::new(
-            "SELECT id, workspace_id, user_integration_id, event_type, message, metadata, created_at \
-             FROM integration_logs",
-        )
-        .with(" WHERE workspace_id = ", scope.workspace.uuid())
-        .with(" AND user_integration_id = ", connection.uuid())
-        .with_some(" AND event_type = ", query.event_type.map(EventType::as_str), "")
-        .with_some(" AND created_at >= ", query.since.map(|at| at.0), "")
-        .with_some(" AND created_at < ", query.until.map(|at| at.0), "")
-        .with_some(" AND strpos(coalesce(message_folded, message), ", query.folded_text(), ") > 0");
-        if let Some(after) = query.after {
-            select =
-                select.with(" AND (created_at, id) < (", after.at.0).with(", ", after.id.uuid()).and(")");
-        }
-        let select = select.with(" ORDER BY created_at DESC, id DESC LIMIT ", rows(size + 1));
-        let found = select.all(&self.pool, log).await.map_err(failed)?;
-        Ok(Page::cut(found, size, LogRow::cursor))
+        let looked_at = |select: Select| {
+            let mut select = select
+                .with(" FROM integration_logs WHERE workspace_id = ", scope.workspace.uuid())
+                .with(" AND user_integration_id = ", connection.uuid())
+                .with_some(" AND created_at >= ", query.since.map(|at| at.0), "")
+                .with_some(" AND created_at < ", query.until.map(|at| at.0), "");
+            if let Some(after) = query.after {
+                select =
+                    select.with(" AND (created_at, id) < (", after.at.0).with(", ", after.id.uuid()).and(")");
+            }
+            select.and(" ORDER BY created_at DESC, id DESC")
+        };
+        const COLUMNS: &str =
+            "SELECT id, workspace_id, user_integration_id, event_type, message, metadata, created_at";
+        let Some(most) = query.looks_at() else {
+            let select = looked_at(Select::new(COLUMNS)).with(" LIMIT ", rows(size + 1));
+            let found = select.all(&self.pool, log).await.map_err(failed)?;
+            return Ok(Page::cut(found, size, LogRow::cursor));
+        };
+        // What is asked for is picked out of so many entries, and not one more is read.
+        let select = Select::new(COLUMNS).and(" FROM (SELECT *");
+        let found = looked_at(select)
+            .with(" LIMIT ", rows(most))
+            .and(") looked_at WHERE true")
+            .with_some(" AND event_type = ", query.event_type.map(EventType::as_str), "")
+            .with_some(" AND strpos(coalesce(message_folded, message), ", query.folded_text(), ") > 0")
+            .and(" ORDER BY created_at DESC, id DESC")
+            .with(" LIMIT ", rows(size + 1));
+        let found = found.all(&self.pool, log).await.map_err(failed)?;
+        let place = |row: &PgRow| Ok(LogCursor { at: time(row, 0)?, id: id(row, 1)? });
+        let last = looked_at(Select::new("SELECT created_at, id")).with(" LIMIT 1 OFFSET ", rows(most - 1));
+        let last = last.one(&self.pool, place).await.map_err(failed)?;
+        Ok(Page::cut(found, size, LogRow::cursor).going_on(last))
     }
 
     async fn oldest_log(&self, workspace: WorkspaceId) -> Result<Option<Timestamp>, StoreError> {

@@ -11,6 +11,7 @@ use crate::error::unavailable;
 pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "first", sql: include_str!("../migrations/0001_first.sql") },
     Migration { version: 2, name: "connections", sql: include_str!("../migrations/0002_connections.sql") },
+    Migration { version: 3, name: "search", sql: include_str!("../migrations/0003_search.sql") },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (\
@@ -133,7 +134,7 @@ mod tests {
                     WHERE connection_count = 0";
         assert_eq!(count(&pool, kept).await, 1);
         let older = run(&pool, &MIGRATIONS[..1], &clock).await;
-        assert!(matches!(older, Err(StoreError::NewerSchema { found: 2, known: 1 })), "{older:?}");
+        assert!(matches!(older, Err(StoreError::NewerSchema { found: 3, known: 1 })), "{older:?}");
         pool.close().await;
     }
 }

@@ -13,12 +13,34 @@ use crate::SqliteStore;
 use crate::rows::id;
 use crate::sql::{Select, all, blob, execute, int, json, one, rows, time, time_or_none, uint, word};
 
-/// Every connection with its integration, and the columns that [`connection`] reads.
-const SELECT: &str = "SELECT c.id, c.workspace_id, c.user_id, c.key, c.name, c.integration_type_id, t.slug, \
-     c.version, c.previous_version, c.connection_config, c.auth_method, c.status, c.last_error, \
-     c.last_tested_at, c.connected_at, c.is_shared, c.is_per_user, c.egress_private, c.revision, \
-     c.created_at, c.updated_at, t.name, t.type, t.category, t.icon_type, t.version \
-     FROM user_integrations c CROSS JOIN integration_types t ON t.id = c.integration_type_id";
+/// The columns that [`connected`] and [`connection`] read.
+macro_rules! columns {
+    () => {
+        "SELECT c.id, c.workspace_id, c.user_id, c.key, c.name, c.integration_type_id, t.slug, c.version, \
+         c.previous_version, c.connection_config, c.auth_method, c.status, c.last_error, c.last_tested_at, \
+         c.connected_at, c.is_shared, c.is_per_user, c.egress_private, c.revision, c.created_at, \
+         c.updated_at, t.name, t.type, t.category, t.icon_type, t.version"
+    };
+}
+
+/// Every connection with its integration.
+const SELECT: &str = concat!(
+    columns!(),
+    " FROM user_integrations c CROSS JOIN integration_types t ON t.id = c.integration_type_id"
+);
+
+/// Those that a search has found, read one by one.
+const SELECT_FOUND: &str = concat!(
+    columns!(),
+    " FROM found CROSS JOIN user_integrations c ON c.id = found.id \
+     CROSS JOIN integration_types t ON t.id = c.integration_type_id"
+);
+
+/// How many a search may find and still read them one by one. Where there are more, the newest of them are near
+/// the end of the list, and the list is read from there.
+const FOUND_MAX: usize = 1_000;
+/// The index knows texts of so many characters and more.
+const INDEXED_CHARS: usize = 3;
 
 /// Connections with the integrations of which something is true.
 macro_rules! of_types {
@@ -36,15 +58,25 @@ impl Connections for SqliteStore {
     ) -> Result<Page<Connected, ConnectionCursor>, StoreError> {
         let size = page_size(query.limit);
         let found = self.readers.look("list connections", move |db| {
+            let text = query.folded_text();
+            let rare = text.as_deref().filter(|text| text.chars().count() >= INDEXED_CHARS);
+            let rare = match rare {
+                Some(text) if is_rare(db, scope, text)? => Some(text),
+                _ => None,
+            };
+            let select = match rare {
+                Some(text) => found(scope, text).and(SELECT_FOUND),
+                None => Select::new(SELECT),
+            };
             // What is asked of the integration is asked of the catalogue, once, and not of every row's join:
             // then the index alone tells which connections to fetch.
-            let mut select = seen(Select::new(SELECT), scope)
+            let mut select = seen(select, scope)
                 .with_some(" AND c.status = ?", query.status.map(|status| status.as_str()))
                 .with_some(" AND c.key = ?", query.key.as_ref().map(Key::to_string))
                 .with_some(of_types!("type = ?"), query.kind.map(|kind| kind.as_str()))
                 .with_some(of_types!("category = ?"), query.category.map(|category| category.as_str()))
                 .with_some(of_types!("slug = ?"), query.integration.clone());
-            if let Some(text) = query.folded_text() {
+            if let Some(text) = text.clone().filter(|_| rare.is_none()) {
                 select = select.with(" AND (instr(c.search_text, ?) > 0", text.clone()).with(
                     " OR c.integration_type_id IN (SELECT id FROM integration_types \
                           WHERE instr(search_text, ?) > 0))",
@@ -104,6 +136,31 @@ impl Connections for SqliteStore {
             })
             .await
     }
+}
+
+/// In front of a query: the connections that a text is in, or in whose integration it is, as a table `found`. At most
+/// one more than [`FOUND_MAX`] of either.
+fn found(scope: Scope, text: &str) -> Select {
+    // One phrase: whatever is in it means itself.
+    let phrase = format!("\"{}\"", text.replace('"', "\"\""));
+    let most = rows(FOUND_MAX + 1);
+    Select::new("WITH named AS MATERIALIZED (SELECT n.id FROM connection_texts x")
+        .with(" JOIN connection_numbers n ON n.number = x.rowid WHERE connection_texts MATCH ?", phrase)
+        .with(
+            " LIMIT ?), of_types AS MATERIALIZED (SELECT c.id FROM user_integrations c \
+               INDEXED BY user_integrations_counts",
+            most,
+        )
+        .with(" WHERE c.workspace_id = ?", blob(scope.workspace))
+        .with(of_types!("instr(search_text, ?) > 0"), text.to_owned())
+        .with(" LIMIT ?), found AS (SELECT id FROM named UNION SELECT id FROM of_types) ", most)
+}
+
+/// Whether a text is in few enough of them.
+fn is_rare(db: &Connection, scope: Scope, text: &str) -> Result<bool, StoreError> {
+    let counts = "SELECT max((SELECT count(*) FROM named), (SELECT count(*) FROM of_types))";
+    let counted = found(scope, text).and(counts).all(db, |row| row.get::<_, i64>(0))?;
+    Ok(counted.first().is_some_and(|count| *count <= rows(FOUND_MAX)))
 }
 
 /// Only what reads of this scope may find; see [`Scope`].

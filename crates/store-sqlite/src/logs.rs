@@ -24,23 +24,43 @@ impl Logs for SqliteStore {
         let size = page_size(query.limit);
         let found = self.readers.look("list a log", move |db| {
             if !is_seen(db, scope, connection)? {
-                return Ok(Vec::new());
+                return Ok((Vec::new(), None));
             }
+            let looked_at = |select: Select| {
+                let mut select = select
+                    .with(" FROM integration_logs WHERE workspace_id = ?", blob(scope.workspace))
+                    .with(" AND user_integration_id = ?", blob(connection))
+                    .with_some(" AND created_at >= ?", query.since.map(|at| at.0))
+                    .with_some(" AND created_at < ?", query.until.map(|at| at.0));
+                if let Some(after) = query.after {
+                    select =
+                        select.with(" AND (created_at, id) < (?", after.at.0).with(", ?)", blob(after.id));
+                }
+                select.and(" ORDER BY created_at DESC, id DESC")
+            };
             let columns = "SELECT id, workspace_id, user_integration_id, event_type, message, metadata, \
-                           created_at FROM integration_logs";
-            let mut select = Select::new(columns)
-                .with(" WHERE workspace_id = ?", blob(scope.workspace))
-                .with(" AND user_integration_id = ?", blob(connection))
+                           created_at";
+            let Some(most) = query.looks_at() else {
+                let select = looked_at(Select::new(columns)).with(" LIMIT ?", rows(size + 1));
+                return Ok((select.all(db, log)?, None));
+            };
+            // What is asked for is picked out of so many entries, and not one more is read.
+            let select = Select::new(&format!("{columns} FROM (SELECT *"));
+            let found = looked_at(select)
+                .with(" LIMIT ?)", rows(most))
+                .and(" WHERE true")
                 .with_some(" AND event_type = ?", query.event_type.map(EventType::as_str))
-                .with_some(" AND created_at >= ?", query.since.map(|at| at.0))
-                .with_some(" AND created_at < ?", query.until.map(|at| at.0))
-                .with_some(" AND instr(coalesce(message_folded, message), ?) > 0", query.folded_text());
-            if let Some(after) = query.after {
-                select = select.with(" AND (created_at, id) < (?", after.at.0).with(", ?)", blob(after.id));
-            }
-            select.with(" ORDER BY created_at DESC, id DESC LIMIT ?", rows(size + 1)).all(db, log)
+                .with_some(" AND instr(coalesce(message_folded, message), ?) > 0", query.folded_text())
+                .with(" LIMIT ?", rows(size + 1));
+            let found = found.all(db, log)?;
+            let place = |row: &Row<'_>| Ok(LogCursor { at: time(row, 0)?, id: id(row, 1)? });
+            let last = looked_at(Select::new("SELECT created_at, id"))
+                .with(" LIMIT 1 OFFSET ?", rows(most - 1))
+                .all(db, place)?;
+            Ok((found, last.first().copied()))
         });
-        Ok(Page::cut(found.await?, size, LogRow::cursor))
+        let (found, last) = found.await?;
+        Ok(Page::cut(found, size, LogRow::cursor).going_on(last))
     }
 
     async fn oldest_log(&self, workspace: WorkspaceId) -> Result<Option<Timestamp>, StoreError> {

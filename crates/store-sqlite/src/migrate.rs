@@ -14,6 +14,7 @@ use crate::open::not_ours_or;
 pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "first", sql: include_str!("../migrations/0001_first.sql") },
     Migration { version: 2, name: "connections", sql: include_str!("../migrations/0002_connections.sql") },
+    Migration { version: 3, name: "search", sql: include_str!("../migrations/0003_search.sql") },
 ];
 
 /// The most copies from before migrations that are kept.
@@ -129,6 +130,9 @@ mod tests {
         all
     }
 
+    /// The version that this program knows.
+    const NOW: u32 = MIGRATIONS[MIGRATIONS.len() - 1].version;
+
     fn count(db: &Connection, sql: &str) -> i64 {
         db.query_row(sql, [], |row| row.get(0)).unwrap()
     }
@@ -157,7 +161,7 @@ mod tests {
         let db = open::writer(&path, &next, &clock()).unwrap();
         assert_eq!(count(&db, "SELECT count(*) FROM later"), 0);
         assert_eq!(count(&db, "SELECT count(*) FROM workspaces WHERE name = 'after'"), 1);
-        let copy = folder.path().join("backups/hub.db.before-v3");
+        let copy = folder.path().join(format!("backups/hub.db.before-v{}", next.len()));
         assert_eq!(copy.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         let copy = Connection::open(copy).unwrap();
         assert_eq!(count(&copy, "SELECT count(*) FROM workspaces WHERE name = 'before'"), 1);
@@ -165,7 +169,10 @@ mod tests {
         drop(db);
         // The program that does not know the new schema does not touch it.
         let older = open::writer(&path, MIGRATIONS, &clock()).unwrap_err();
-        assert!(matches!(older, StoreError::NewerSchema { found: 3, known: 2 }));
+        assert!(
+            matches!(older, StoreError::NewerSchema { found, known } if (found, known) == (NOW + 1, NOW)),
+            "{older:?}"
+        );
     }
 
     #[test]
@@ -177,7 +184,7 @@ mod tests {
         assert!(matches!(open::writer(&path, &broken, &clock()), Err(StoreError::Unavailable { .. })));
         let db = open::writer(&path, MIGRATIONS, &clock()).unwrap();
         assert_eq!(count(&db, "SELECT count(*) FROM sqlite_schema WHERE name = 'later'"), 0);
-        assert_eq!(count(&db, "SELECT count(*) FROM schema_migrations"), 2);
+        assert_eq!(count(&db, "SELECT count(*) FROM schema_migrations"), i64::from(NOW));
     }
 
     #[test]
@@ -211,6 +218,35 @@ mod tests {
     }
 
     #[test]
+    fn connections_from_before_the_index_are_found_by_it_and_stay_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hub.db");
+        let db = open::writer(&path, &MIGRATIONS[..2], &clock()).unwrap();
+        db.execute_batch(
+            "PRAGMA foreign_keys = OFF; \
+             INSERT INTO user_integrations (id, workspace_id, user_id, key, name, name_folded, search_text, \
+             integration_type_id, version, connection_config, auth_method, status, is_shared, is_per_user, \
+             egress_private, revision, created_at, updated_at) VALUES (zeroblob(16), zeroblob(16), \
+             zeroblob(16), 'notes', 'Notes', 'notes', 'notes of ada', zeroblob(16), '1', '{}', 'none', \
+             'configuring', 0, 0, 0, 1, 1, 1)",
+        )
+        .unwrap();
+        drop(db);
+        let db = open::writer(&path, MIGRATIONS, &clock()).unwrap();
+        db.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
+        let found = |text: &str| {
+            let sql = "SELECT count(*) FROM connection_texts x JOIN connection_numbers n \
+                       ON n.number = x.rowid WHERE connection_texts MATCH '\"";
+            count(&db, &format!("{sql}{text}\"'"))
+        };
+        assert_eq!((found("s of a"), found("bob")), (1, 0));
+        db.execute_batch("UPDATE user_integrations SET search_text = 'notes of bob'; VACUUM").unwrap();
+        assert_eq!((found("s of a"), found("bob")), (0, 1));
+        db.execute_batch("DELETE FROM user_integrations").unwrap();
+        assert_eq!((found("bob"), count(&db, "SELECT count(*) FROM connection_numbers")), (0, 0));
+    }
+
+    #[test]
     fn a_hub_that_is_killed_while_migrating_migrates_at_its_next_start() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("hub.db");
@@ -225,7 +261,7 @@ mod tests {
         }
         assert!(killed.path().join("hub.db-wal").metadata().unwrap().len() > 40_000, "half is there");
         let db = open::writer(&killed.path().join("hub.db"), MIGRATIONS, &clock()).unwrap();
-        assert_eq!(count(&db, "SELECT count(*) FROM schema_migrations"), 2);
+        assert_eq!(count(&db, "SELECT count(*) FROM schema_migrations"), i64::from(NOW));
         assert_eq!(count(&db, "SELECT count(*) FROM user_integrations"), 0);
     }
 

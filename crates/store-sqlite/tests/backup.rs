@@ -48,7 +48,7 @@ async fn put(store: &SqliteStore, owner: Owner, byte: u8) {
 fn make(folder: &TempDir) -> PathBuf {
     let to = folder.path().join("backup");
     let manifest = backup::make(&folder.path().join("hub.db"), &to, &clock()).unwrap();
-    assert_eq!((manifest.made_at, manifest.schema_version), (NOW, 2));
+    assert_eq!((manifest.made_at, manifest.schema_version), (NOW, 3));
     to
 }
 
@@ -109,7 +109,7 @@ async fn what_was_altered_or_cut_short_is_found_and_nothing_is_restored() {
     refused("altered or cut short");
     std::fs::write(&copy, &good).unwrap();
     backup::check(&to).unwrap();
-    std::fs::write(&manifest, said.replace("\"schema_version\": 2", "\"schema_version\": 1")).unwrap();
+    std::fs::write(&manifest, said.replace("\"schema_version\": 3", "\"schema_version\": 1")).unwrap();
     refused("another schema version");
     std::fs::write(&manifest, "{").unwrap();
     refused("not a manifest");

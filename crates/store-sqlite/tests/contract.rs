@@ -82,6 +82,7 @@ async fn a_folder_that_is_not_there_is_the_operators_to_mend() {
 
 #[tokio::test]
 async fn every_table_and_column_of_the_schema_is_moved() {
+    // All but the index of texts, which makes itself.
     let (store, folder) = empty().await;
     store.close().await;
     let db = rusqlite::Connection::open(folder.path().join("hub.db")).unwrap();
@@ -89,7 +90,7 @@ async fn every_table_and_column_of_the_schema_is_moved() {
         .prepare(
             "SELECT t.name, c.name FROM sqlite_schema t JOIN pragma_table_xinfo(t.name) c \
              WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite_%' AND t.name <> 'schema_migrations' \
-             AND c.hidden = 0",
+             AND t.name <> 'connection_numbers' AND t.name NOT LIKE 'connection_texts%' AND c.hidden = 0",
         )
         .unwrap();
     let schema: std::collections::BTreeSet<(String, String)> =

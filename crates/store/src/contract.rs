@@ -95,6 +95,7 @@ macro_rules! contract_tests {
             data_keys_follow_one_another_and_one_of_them_seals
             a_log_is_read_newest_first_and_filtered
             pages_of_a_log_stay_put_while_it_grows
+            a_page_of_rare_entries_looks_at_so_many_and_says_where_to_go_on
             an_event_has_a_connection_an_id_of_its_own_and_a_largest_size
             old_log_entries_go_in_bounded_steps
             health_is_read_newest_first_and_adds_up

@@ -67,7 +67,8 @@ pub use integration::{
 pub use lease::{LEASE_NAME_LEN_MAX, Lease, LeaseCommand, Leases, Taken, first_token};
 pub use lock::FolderLock;
 pub use log::{
-    EventType, LogCommand, LogCursor, LogQuery, LogRow, Logs, MESSAGE_LEN_MAX, METADATA_LEN_MAX, SWEEP_MAX,
+    EventType, LOG_LOOK_MAX, LogCommand, LogCursor, LogQuery, LogRow, Logs, MESSAGE_LEN_MAX,
+    METADATA_LEN_MAX, SWEEP_MAX,
 };
 pub use memory::MemoryStore;
 pub use owner::{NewOwner, Owners};

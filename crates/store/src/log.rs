@@ -14,6 +14,10 @@ pub const METADATA_LEN_MAX: usize = 16 * 1024;
 /// The most rows that one command of retention removes or rolls up.
 pub const SWEEP_MAX: usize = 10_000;
 
+/// How many entries one page looks at where it tells only of some: what is asked for may be rare, and a page has
+/// its time.
+pub const LOG_LOOK_MAX: usize = 20_000;
+
 /// Where a page of the log begins: after this one.
 pub type LogCursor = TimeCursor<EventId>;
 
@@ -82,6 +86,8 @@ pub struct LogQuery {
     pub text: Option<String>,
     /// Rows of a page, up to [`crate::PAGE_MAX`].
     pub limit: usize,
+    /// Entries that a page with `event_type` or `text` looks at; [`LOG_LOOK_MAX`] when zero.
+    pub look: usize,
     /// Where the page begins.
     pub after: Option<LogCursor>,
 }
@@ -89,7 +95,8 @@ pub struct LogQuery {
 /// The store of logs.
 #[async_trait]
 pub trait Logs: Transactions {
-    /// A page of a connection's log, newest first.
+    /// A page of a connection's log, newest first. One that has looked at as many entries as it may ends
+    /// early, with fewer rows than asked for or none, and says where to go on.
     async fn list_logs(
         &self,
         scope: Scope,
@@ -156,6 +163,14 @@ impl LogQuery {
     #[must_use]
     pub fn folded_text(&self) -> Option<String> {
         self.text.as_deref().filter(|text| !text.is_empty()).map(crate::fold)
+    }
+
+    /// How many entries this page looks at; `None` where each that it looks at is on it.
+    #[must_use]
+    pub fn looks_at(&self) -> Option<usize> {
+        let is_picky = self.event_type.is_some() || self.folded_text().is_some();
+        let most = if self.look == 0 { LOG_LOOK_MAX } else { self.look.min(LOG_LOOK_MAX) };
+        is_picky.then_some(most)
     }
 }
 

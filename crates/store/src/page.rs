@@ -79,4 +79,10 @@ impl<T, C> Page<T, C> {
         let next = if has_more { rows.last().map(cursor) } else { None };
         Self { items: rows, next }
     }
+
+    /// The same, to be gone on with at `place` where nothing else says so.
+    #[must_use]
+    pub fn going_on(self, place: Option<C>) -> Self {
+        Self { next: self.next.or(place), ..self }
+    }
 }

@@ -85,6 +85,9 @@ pub(crate) struct NewLogBody {
 }
 
 /// What happened to a connection, newest first
+///
+/// With `search` or `event_type` a page looks at 20,000 entries at most: it may hold fewer than `limit`, or
+/// none, and `next_cursor` goes on from there.
 #[utoipa::path(get, path = "/api/v1/connections/{connection}/logs", operation_id = "getIntegrationLogs",
     tag = "connections", params(("connection" = String, Path, description = "Its key or id."), LogParams),
     responses((status = OK, description = "A page", body = LogsView)))]
@@ -100,6 +103,7 @@ pub(crate) async fn list(
         until: params.until.map(Timestamp),
         text: params.search,
         limit: limit_of(params.limit, LIMIT_DEFAULT, store::PAGE_MAX)?,
+        look: 0,
         after: page::read_time(params.cursor.as_deref())?,
     };
     let row = stored(&app, &caller, &named).await?;

@@ -67,6 +67,29 @@ pub async fn pages_of_a_log_stay_put_while_it_grows(store: Arc<dyn Store>) {
     assert_eq!(seen, ["7", "6", "5", "4", "3", "2", "1"]);
 }
 
+pub async fn a_page_of_rare_entries_looks_at_so_many_and_says_where_to_go_on(store: Arc<dyn Store>) {
+    let owner = connections(&store, 1).await;
+    for n in 1..=10 {
+        let text = if n == 2 || n == 8 { "rare" } else { "common" };
+        store.append_log(log(owner, 1, n, text)).await.unwrap();
+    }
+    let (mut pages, mut after) = (Vec::new(), None);
+    loop {
+        let text = Some("RARE".to_owned());
+        let query = LogQuery { text, limit: 50, look: 4, after, ..LogQuery::default() };
+        let page = store.list_logs(owner.into(), connection_id(1), query).await.unwrap();
+        pages.push(page.items.len());
+        let Some(next) = page.next else { break };
+        after = Some(next);
+    }
+    // 10 to 7, 6 to 3, 2 and 1.
+    assert_eq!(pages, [1, 0, 1]);
+    // Where every entry is wanted, as many are looked at as are asked for.
+    let query = LogQuery { limit: 50, look: 4, ..LogQuery::default() };
+    let page = store.list_logs(owner.into(), connection_id(1), query).await.unwrap();
+    assert_eq!((page.items.len(), page.next), (10, None));
+}
+
 pub async fn an_event_has_a_connection_an_id_of_its_own_and_a_largest_size(store: Arc<dyn Store>) {
     let owner = connections(&store, 1).await;
     for row in [log(owner, 9, 1, "x"), log(stranger(), 1, 1, "x")] {

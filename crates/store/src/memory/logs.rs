@@ -21,14 +21,19 @@ impl Logs for MemoryStore {
         self.read(|state| {
             let is_seen = state.seen_connection(scope, connection).is_some();
             let of_it = state.logs.get(&connection).filter(|_| is_seen);
-            let rows = of_it.into_iter().flat_map(|rows| rows.values().rev()).filter(|row| {
-                query.event_type.is_none_or(|event_type| event_type == row.event_type)
-                    && query.since.is_none_or(|since| row.created_at >= since)
+            let all = of_it.into_iter().flat_map(|rows| rows.values().rev()).filter(|row| {
+                query.since.is_none_or(|since| row.created_at >= since)
                     && query.until.is_none_or(|until| row.created_at < until)
                     && query.after.is_none_or(|after| row.cursor() < after)
+            });
+            let most = query.looks_at().unwrap_or(usize::MAX);
+            let last = all.clone().nth(most - 1).map(|row| row.cursor());
+            let rows = all.take(most).filter(|row| {
+                query.event_type.is_none_or(|event_type| event_type == row.event_type)
                     && text.as_ref().is_none_or(|text| fold(&row.message).contains(text))
             });
-            Page::cut(rows.take(size + 1).map(|row| (**row).clone()).collect(), size, LogRow::cursor)
+            let rows = rows.take(size + 1).map(|row| (**row).clone()).collect();
+            Page::cut(rows, size, LogRow::cursor).going_on(last)
         })
     }
 

@@ -99,7 +99,12 @@ pub(crate) fn run(shared: &Shared, verb: &ConnectionVerb) -> Result<(), Quit> {
         }
         ConnectionVerb::Logs { connection, limit, search } => {
             let search = search.as_ref().map(|text| format!("&search={}", escape(text))).unwrap_or_default();
-            let answer = block_on(hub.get(&path(connection, &format!("/logs?limit={limit}{search}"))))?;
+            let answer = block_on(found(
+                &hub,
+                &path(connection, "/logs"),
+                &search,
+                usize::try_from(*limit).unwrap_or(usize::MAX),
+            ))?;
             show(&answer, table(&logs(list(&answer, "logs"))));
         }
         ConnectionVerb::Health { connection, limit } => {
@@ -108,6 +113,27 @@ pub(crate) fn run(shared: &Shared, verb: &ConnectionVerb) -> Result<(), Quit> {
         }
     }
     Ok(())
+}
+
+/// The newest entries of a log, `limit` of them. A page in which something rare is looked for may hold fewer than
+/// there are: the next one is asked for then.
+async fn found(hub: &Remote, path: &str, search: &str, limit: usize) -> Result<Value, Quit> {
+    let mut entries = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let left = limit.saturating_sub(entries.len());
+        let mut page = hub.get(&format!("{path}?limit={left}{search}{cursor}")).await?;
+        entries.extend(list(&page, "logs").iter().cloned());
+        match page.get("next_cursor").and_then(Value::as_str) {
+            Some(next) if entries.len() < limit => cursor = format!("&cursor={}", escape(next)),
+            _ => {
+                if let Some(members) = page.as_object_mut() {
+                    members.insert("logs".to_owned(), Value::Array(entries));
+                }
+                return Ok(page);
+            }
+        }
+    }
 }
 
 /// Every page of the list, as one answer.
