@@ -1,7 +1,7 @@
 //! A hub that is killed again and again in the middle of something long: what was acknowledged is there, and
 //! the next run finishes the rest.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hyper::Method;
 use serde_json::{Value, json};
@@ -63,7 +63,7 @@ async fn a_rotation_of_the_data_key_and_a_bulk_import_go_on_where_they_were_cut_
     let mut hub = furnished().await;
     let document = whole(&hub).await;
     let rotate = "/api/v1/data-keys/rotate";
-    let begun = Instant::now();
+    let begun = tokio::time::Instant::now();
     let (status, rotated) = ask(&hub, Method::POST, rotate, &json!({})).await;
     assert_eq!(status, 200, "{rotated}");
     let took = begun.elapsed();
