@@ -56,6 +56,12 @@ put PUT integrations/any-server '{"name": "Any", "type": "mcp", "category": "oth
 put POST connections '{"integration": "any-server", "name": "stored", "connection_config":
   {"protocol": "http", "url": "http://127.0.0.1:1/mcp"}}'
 
+# One that may be taken away.
+TRUNKLINE_OTHER_KEY="$(curl --fail --silent --show-error -X POST "$url/api/v1/keys" \
+  -H "Authorization: Bearer $TRUNKLINE_KEY" -H 'Content-Type: application/json' \
+  --data '{"name": "other", "access": {"allow": ["*"]}}' | python3 -c 'import json, sys; print(json.load(sys.stdin)["id"])')"
+export TRUNKLINE_OTHER_KEY
+
 # Streams of events end with their key, and not before: tests/it/events.rs looks at them.
 failed=""
 (cd "$scene" && "$schemathesis" --config-file "$TRUNKLINE_ROOT/tests/tools/schemathesis/schemathesis.toml" \

@@ -162,7 +162,7 @@ impl LogQuery {
     /// The text as it is compared.
     #[must_use]
     pub fn folded_text(&self) -> Option<String> {
-        self.text.as_deref().filter(|text| !text.is_empty()).map(crate::fold)
+        crate::text::sought(self.text.as_deref())
     }
 
     /// How many entries this page looks at; `None` where each that it looks at is on it.

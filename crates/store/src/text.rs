@@ -16,6 +16,12 @@ pub fn fold(text: &str) -> String {
     text.to_lowercase()
 }
 
+/// What a search looks for, as it is compared; `None` for everything. No stored text has a NUL, and databases take
+/// none in a question either: a noncharacter in its place finds as little.
+pub(crate) fn sought(text: Option<&str>) -> Option<String> {
+    text.filter(|text| !text.is_empty()).map(|text| fold(text).replace('\0', "\u{ffff}"))
+}
+
 /// Refuses what is empty, too long (in bytes), or holds a NUL, which PostgreSQL cannot store.
 pub(crate) fn check_text(what: &'static str, text: &str, max: usize) -> Result<(), StoreError> {
     if text.len() > max {

@@ -76,7 +76,7 @@ impl ConnectionQuery {
     /// The text as it is compared.
     #[must_use]
     pub fn folded_text(&self) -> Option<String> {
-        self.text.as_deref().filter(|text| !text.is_empty()).map(crate::fold)
+        crate::text::sought(self.text.as_deref())
     }
 }
 

@@ -42,6 +42,7 @@ pub async fn a_log_is_read_newest_first_and_filtered(store: Arc<dyn Store>) {
         ("'", &["it's \\ Ärger"]),
         ("\\", &["it's \\ Ärger"]),
         ("p%n", &[]),
+        ("done\0", &[]),
     ] {
         let query = LogQuery { text: Some(text.into()), ..none() };
         assert_eq!(messages(&store, owner, query).await, expected, "{text}");

@@ -157,6 +157,7 @@ pub async fn the_catalogue_is_searched_by_text_kind_and_category(store: Arc<dyn 
         ("'", &["disk"]),
         ("\\", &["disk"]),
         ("a%l", &[]),
+        ("chat\0", &[]),
         ("' OR 1=1 --", &[]),
         ("", &["mail", "chat", "disk"]),
     ] {
