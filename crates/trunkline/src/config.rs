@@ -7,7 +7,6 @@ pub(crate) mod emit;
 pub(crate) mod entry;
 pub(crate) mod fields;
 pub(crate) mod hub;
-pub(crate) mod network;
 pub(crate) mod problem;
 pub(crate) mod redact;
 pub(crate) mod said;

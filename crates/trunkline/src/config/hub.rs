@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use model::Secret;
 
 use super::fields::{Fields, Reading};
-use super::network::Network;
+use outbound::Network;
 use super::said::Said;
 use super::upkeep::{self, Upkeep};
 
