@@ -98,8 +98,8 @@ async fn nginx_that_has_http_2_is_spoken_to_in_it_unless_the_route_says_no() {
     ];
     let block = SERVER.replace("come in, $ssl_client_verify", "$server_protocol $connection $ssl_client_verify");
     for protocol in ["TLSv1.3", "TLSv1.2"] {
-        let block = format!("http2 on;\n{block}    ssl_protocols {protocol};\n");
-        let nginx = Nginx::start_tls(&block, &files).await.unwrap();
+        let block = format!("{block}    ssl_protocols {protocol};\n");
+        let nginx = Nginx::start_http2(&block, &files).await.unwrap();
         let builder = || {
             let Issued { chain, key } = ours.issue(&["client.example"]);
             let rule = EgressRule { private_allowed: true };
