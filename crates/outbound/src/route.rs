@@ -72,6 +72,7 @@ pub enum Http2 {
 pub struct RouteBuilder {
     rule: EgressRule,
     times: Times,
+    tls: Option<Arc<Tls>>,
     roots: Option<String>,
     is_alone: bool,
     identity: Option<(String, Secret)>,
@@ -214,6 +215,18 @@ impl RouteBuilder {
         self
     }
 
+    /// Trusts and shows what `other` does, and shares its configuration of TLS.
+    pub fn trust_of(mut self, other: &Route) -> Self {
+        self.tls.clone_from(&other.0.tls);
+        self
+    }
+
+    /// Looks names up as `other` does.
+    pub fn resolver_of(mut self, other: &Route) -> Self {
+        self.resolver.clone_from(&other.0.resolver);
+        self
+    }
+
     /// When HTTP/2 is spoken; [`Http2::Auto`] where nothing is said.
     pub fn http2(mut self, http2: Http2) -> Self {
         self.http2 = http2;
@@ -259,7 +272,7 @@ impl RouteBuilder {
         let tls = if self.roots.is_some() || identity.is_some() {
             Some(Arc::new(Tls::build(self.roots.as_deref(), self.is_alone, identity)?))
         } else {
-            None
+            self.tls
         };
         Ok(Route(Arc::new(Inner {
             rule: self.rule,
