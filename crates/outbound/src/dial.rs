@@ -63,7 +63,9 @@ pub(crate) async fn dial_origin(origin: &Origin, may_share: bool) -> Result<(Str
     let connector = TlsConnector::from(route.tls(origin.is_stranger, offers_two)?);
     let shaking = async {
         match socket {
-            Stream::Tcp(socket) => shake(&connector, name, socket).await.map(|(tls, two)| (Stream::Tls(tls), two)),
+            Stream::Tcp(socket) => {
+                shake(&connector, name, socket).await.map(|(tls, two)| (Stream::Tls(tls), two))
+            }
             Stream::Tls(socket) => {
                 shake(&connector, name, *socket).await.map(|(tls, two)| (Stream::Nested(tls), two))
             }
@@ -135,7 +137,8 @@ async fn through(proxy: &Proxy, judged: &[SocketAddr], route: &Route) -> Result<
     let mut last = None;
     for address in judged {
         let socket = connect(&name, &of_proxy, route.times().connect).await?;
-        let mut socket = if proxy.is_tls { to_proxy(proxy, socket, route).await? } else { Stream::Tcp(socket) };
+        let mut socket =
+            if proxy.is_tls { to_proxy(proxy, socket, route).await? } else { Stream::Tcp(socket) };
         match proxy.tunnel(&mut socket, *address).await {
             Ok(()) => return Ok(socket),
             Err(error) => last = Some(error),

@@ -37,7 +37,9 @@ impl NameServers {
         options.use_hosts_file = ResolveHosts::Never;
         options.edns0 = false;
         let built = builder.build();
-        built.map(Self).map_err(|error| OutboundError::BadRoute { what: "name servers", why: error.to_string() })
+        built
+            .map(Self)
+            .map_err(|error| OutboundError::BadRoute { what: "name servers", why: error.to_string() })
     }
 }
 

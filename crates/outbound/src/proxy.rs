@@ -54,7 +54,13 @@ impl Proxy {
             return Err(bad("a proxy has no path"));
         }
         let (host, port) = read_authority(authority).map_err(bad)?;
-        Ok(Self { host, port: port.unwrap_or(if is_tls { 443 } else { 80 }), rule, is_tls, authorization: None })
+        Ok(Self {
+            host,
+            port: port.unwrap_or(if is_tls { 443 } else { 80 }),
+            rule,
+            is_tls,
+            authorization: None,
+        })
     }
 
     /// Adds user and password. They go to the proxy only.
@@ -73,11 +79,7 @@ impl Proxy {
     }
 
     /// Asks the proxy on `socket` for a tunnel to a judged address.
-    pub(crate) async fn tunnel(
-        &self,
-        socket: &mut Stream,
-        address: SocketAddr,
-    ) -> Result<(), OutboundError> {
+    pub(crate) async fn tunnel(&self, socket: &mut Stream, address: SocketAddr) -> Result<(), OutboundError> {
         let credentials = match &self.authorization {
             Some(value) => Secret::new(format!("proxy-authorization: {}\r\n", value.expose())),
             None => Secret::new(""),
@@ -195,7 +197,9 @@ impl Bypass {
     /// Whether `host`, as it is written in a URL, is among them. Names are not looked up for it.
     pub(crate) fn has(&self, host: &Host) -> bool {
         let name = match host {
-            Host::Address(address) => return self.all || self.networks.iter().any(|net| net.contains(*address)),
+            Host::Address(address) => {
+                return self.all || self.networks.iter().any(|net| net.contains(*address));
+            }
             Host::Local(name) | Host::Name(name) => name,
         };
         let is_below = |known: &String| {
@@ -222,9 +226,15 @@ mod tests {
         for one in ["internal.example", ".corp", "*.lab.example", "10.0.0.0/8", "[::1]", "localhost"] {
             assert!(list.add(one), "{one}");
         }
-        for direct in
-            ["internal.example", "a.internal.example", "x.corp", "y.lab.example", "10.9.9.9", "[::1]", "localhost"]
-        {
+        for direct in [
+            "internal.example",
+            "a.internal.example",
+            "x.corp",
+            "y.lab.example",
+            "10.9.9.9",
+            "[::1]",
+            "localhost",
+        ] {
             assert!(list.has(&Host::read(direct).unwrap()), "{direct}");
         }
         for through in ["notinternal.example", "internal.example.com", "corpx", "11.0.0.1", "[::2]"] {

@@ -138,7 +138,7 @@ pub struct Body {
 
 impl Body {
     pub(crate) fn new(conn: Box<Conn>, framing: Framing, keep: bool, target: &Target) -> Self {
-        let mut body = 
+        let mut body =
             Self { conn: Some(conn), stream: None, pace: None, framing, keep, target: target.clone() };
         if matches!(framing, Framing::Length(0)) {
             body.finish();
@@ -293,19 +293,16 @@ enum Late {
 impl Late {
     fn told(self, target: &Target) -> OutboundError {
         let (why, limit, advice) = match self {
-            Self::Idle(limit) => {
-                ("sent nothing more of its answer for", limit, "raise `egress.timeouts.idle`, or ask for less")
-            }
+            Self::Idle(limit) => (
+                "sent nothing more of its answer for",
+                limit,
+                "raise `egress.timeouts.idle`, or ask for less",
+            ),
             Self::Total(limit) => {
                 ("did not finish its answer within", limit, "raise `egress.timeouts.total`, or ask for less")
             }
         };
-        OutboundError::Stalled {
-            host: target.origin.host.clone(),
-            why,
-            limit_ms: limit.as_millis(),
-            advice,
-        }
+        OutboundError::Stalled { host: target.origin.host.clone(), why, limit_ms: limit.as_millis(), advice }
     }
 }
 

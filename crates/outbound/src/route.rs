@@ -333,6 +333,9 @@ mod tests {
             "no certificate, no difference"
         );
         assert!(!Arc::ptr_eq(&one.tls(false, true).unwrap(), &other.tls(false, true).unwrap()));
-        assert!(!Arc::ptr_eq(&one.tls(false, true).unwrap(), &plain()), "what one trusts is not trusted by all");
+        assert!(
+            !Arc::ptr_eq(&one.tls(false, true).unwrap(), &plain()),
+            "what one trusts is not trusted by all"
+        );
     }
 }

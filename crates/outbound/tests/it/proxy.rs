@@ -198,10 +198,9 @@ async fn a_proxy_over_tls_is_trusted_as_targets_are_and_the_servers_tls_runs_wit
     let tls = acceptor(&ours.issue(&["server.example"]), &ours, Asks::Never);
     let site = Site::start_with(Some(tls), |_| ok("hello")).await;
     let plain = Site::start_with(None, |_| ok("plainly")).await;
-    for (leads_to, url, said) in [
-        (site.port, "https://server.example/", "hello"),
-        (plain.port, "http://server.example/", "plainly"),
-    ] {
+    for (leads_to, url, said) in
+        [(site.port, "https://server.example/", "hello"), (plain.port, "http://server.example/", "plainly")]
+    {
         let inner = FakeProxy::start("HTTP/1.1 200 OK\r\n\r\n", leads_to).await;
         let tls = acceptor(&ours.issue(&["127.0.0.1"]), &ours, Asks::Never);
         let outer = TcpListener::bind("127.0.0.1:0").await.unwrap();

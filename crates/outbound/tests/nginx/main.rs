@@ -91,12 +91,10 @@ async fn nginx_lets_in_whom_it_knows_and_says_to_the_others_what_is_missing() {
 async fn nginx_that_has_http_2_is_spoken_to_in_it_unless_the_route_says_no() {
     let (ours, theirs) = (Authority::new("ours"), Authority::new("theirs"));
     let server = ours.issue(&["localhost"]);
-    let files = [
-        ("server.pem", &*server.chain),
-        ("server.key", server.key.expose()),
-        ("clients.pem", &*ours.pem),
-    ];
-    let block = SERVER.replace("come in, $ssl_client_verify", "$server_protocol $connection $ssl_client_verify");
+    let files =
+        [("server.pem", &*server.chain), ("server.key", server.key.expose()), ("clients.pem", &*ours.pem)];
+    let block =
+        SERVER.replace("come in, $ssl_client_verify", "$server_protocol $connection $ssl_client_verify");
     for protocol in ["TLSv1.3", "TLSv1.2"] {
         let block = format!("{block}    ssl_protocols {protocol};\n");
         let nginx = Nginx::start_http2(&block, &files).await.unwrap();
@@ -105,9 +103,8 @@ async fn nginx_that_has_http_2_is_spoken_to_in_it_unless_the_route_says_no() {
             let rule = EgressRule { private_allowed: true };
             Route::builder(rule).root_certificates(&ours.pem).client_certificate(&chain, key)
         };
-        let target = |route: &Route| {
-            Target::parse(&format!("https://localhost:{}/", nginx.port), route).unwrap()
-        };
+        let target =
+            |route: &Route| Target::parse(&format!("https://localhost:{}/", nginx.port), route).unwrap();
         let two = target(&builder().build().unwrap());
         let mut said = std::collections::BTreeSet::new();
         for _ in 0..5 {

@@ -17,8 +17,8 @@ use std::time::Duration;
 
 use call::{Mount, MountSettings, Pipeline, ToolLists};
 use connector::Connector;
-use mcp_upstream::{EraChoice, McpUpstream};
 use credential::same;
+use mcp_upstream::{EraChoice, McpUpstream};
 use model::{ConnectionStatus, Era, Fault, Key};
 use outbound::EgressRule;
 use store::Store;

@@ -119,7 +119,8 @@ fn the_environments_proxy_counts_where_the_file_says_so_and_only_there() {
 #[test]
 fn a_file_with_other_certificates_makes_another_entry() {
     let folder = tempfile::tempdir().unwrap();
-    let text = "egress: { ca: ca.pem }\nintegrations:\n  a: { url: https://a.example, egress: { ca: ca.pem } }\n";
+    let text =
+        "egress: { ca: ca.pem }\nintegrations:\n  a: { url: https://a.example, egress: { ca: ca.pem } }\n";
     std::fs::write(folder.path().join("ca.pem"), pair().chain).unwrap();
     let first = read(folder.path(), text);
     let again = read(folder.path(), text);

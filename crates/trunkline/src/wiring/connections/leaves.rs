@@ -115,7 +115,6 @@ impl Connections {
     }
 }
 
-
 /// The server's URL, as HTTP has it.
 fn url_of(mcp: &McpEntry) -> Option<String> {
     match &mcp.transport {
