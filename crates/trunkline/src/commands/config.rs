@@ -127,9 +127,10 @@ fn settings(config: &Config) -> Vec<(&'static str, Value)> {
     let shown = redact(&config.tree, &|_| HIDDEN.to_owned());
     let said = |name: &str| name.split('.').try_fold(&shown, |node, part| node.get(part)).map(emit::json);
     let egress = crate::config::egress::SETTINGS.iter();
-    all.extend(egress.map(|(name, usual)| {
-        (*name, said(name).filter(|value| !value.is_null()).unwrap_or_else(|| usual()))
-    }));
+    all.extend(
+        egress
+            .map(|(name, usual)| (*name, said(name).filter(|value| !value.is_null()).unwrap_or_else(usual))),
+    );
     all
 }
 
