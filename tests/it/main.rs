@@ -14,6 +14,7 @@ mod catalogue;
 mod clients;
 mod connections;
 mod doors;
+mod egress;
 mod events;
 mod faults;
 mod idempotency;

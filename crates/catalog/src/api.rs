@@ -2,6 +2,7 @@
 //! it becomes on the wire is the business of the connector.
 
 mod auth;
+mod job;
 mod paging;
 mod webhook;
 
@@ -14,6 +15,7 @@ pub use auth::{
     Assertion, Auth, ClientProof, Field, Grant, HashName, Hmac, JwtAlgorithm, OAuth, Scheme, SigV4,
     TokenResponse,
 };
+pub use job::{Job, Lead, State};
 pub use paging::{Form, Pagination, Size, Source, Spot};
 pub use webhook::{Challenge, SecretForm, Webhook, WebhookProof};
 
@@ -145,6 +147,8 @@ pub struct Tool {
     pub scopes: Vec<String>,
     /// How long lists are read.
     pub pagination: Option<Pagination>,
+    /// How its result is waited for, where the first answer is not yet it.
+    pub job: Option<Job>,
     /// Where in the answer the result is.
     pub from: Path,
     /// JSON Schema of the result, where it is known.

@@ -94,7 +94,7 @@ pub struct InventoryTest {
 
 /// What a connection with an API may say beside its settings.
 pub const API_CONNECTION_KEYS: &[&str] =
-    &["endpoint", "grant", "timeout", "retry_count", "concurrency", "tools", "record"];
+    &["endpoint", "grant", "timeout", "retry_count", "concurrency", "tools", "record", "egress"];
 
 fn object(config: &Value) -> Result<&Map<String, Value>, Problems> {
     config

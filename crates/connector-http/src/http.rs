@@ -83,6 +83,7 @@ struct Wire {
     origin: String,
     timeout: Duration,
     result_bytes_max: usize,
+    follows_redirects: bool,
 }
 
 // === impl HttpApi ===
@@ -134,6 +135,7 @@ impl HttpApi {
                 origin: base.0.clone(),
                 timeout: Duration::from_millis(settings.timeout_ms.into()),
                 result_bytes_max: settings.result_bytes_max,
+                follows_redirects: settings.route.follows_redirects(),
             },
             base,
             pace,
@@ -281,7 +283,12 @@ impl Sender for Wire {
             is_replayable: request.is_replayable,
             deadline,
         };
-        let response = Client::new().send(&target, outgoing).await?;
+        let client = Client::new();
+        let response = if self.follows_redirects {
+            client.send_following(&target, outgoing).await?.response
+        } else {
+            client.send(&target, outgoing).await?
+        };
         let status = response.status;
         let headers = response
             .headers

@@ -12,6 +12,7 @@ mod build;
 mod flat;
 mod http;
 mod inventory;
+mod job;
 mod oauth;
 mod pages;
 mod rate;
@@ -66,6 +67,11 @@ pub trait Sender: Send + Sync {
     /// # Errors
     /// When no answer came.
     async fn send(&self, request: &Outgoing) -> Result<Answer, Fault>;
+
+    /// Lets time pass between two requests of one call.
+    async fn rest(&self, time: std::time::Duration) {
+        tokio::time::sleep(time).await;
+    }
 }
 
 impl Answer {

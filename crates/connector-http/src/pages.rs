@@ -7,6 +7,8 @@ use serde_json::{Map, Value};
 use crate::Answer;
 use crate::build::Draft;
 
+mod auto;
+
 /// Where reading stands: what is asked for next.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct At {
@@ -33,6 +35,9 @@ pub(crate) enum Next {
     /// A path with its query, of the same origin.
     #[serde(rename = "p")]
     Path(String),
+    /// A query parameter, by a name that the answer implied.
+    #[serde(rename = "q")]
+    Parameter(String, Value),
     /// A span of time, seconds since 1970: its beginning, and the end of all.
     #[serde(rename = "w")]
     Span(i64, i64),
@@ -63,7 +68,7 @@ pub(crate) fn begin(
             let until = time(until).unwrap_or(now);
             Some(Next::Span(time(since).unwrap_or(until), until))
         }
-        Form::Cursor { .. } | Form::Link | Form::NextUrl { .. } => None,
+        Form::Cursor { .. } | Form::Link | Form::NextUrl { .. } | Form::Auto { .. } => None,
     };
     At { next, size, skip: 0 }
 }
@@ -84,19 +89,14 @@ pub(crate) fn ask(paging: &Pagination, at: &At, draft: &mut Draft) {
             let last = first + at.size.unwrap_or(1) - 1;
             draft.put_header("range", format!("{unit}={first}-{last}"));
         }
-        (Form::Cursor { spot, .. }, Some(Next::Value(value))) => draft.put(spot, value.clone()),
-        (Form::Link | Form::NextUrl { .. }, Some(Next::Path(path))) => {
-            let (path, query) = path.split_once('?').unwrap_or((path, ""));
-            draft.path = path.to_owned();
-            draft.query.clear();
-            for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-                let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-                let plain = |text: &str| {
-                    let text = text.replace('+', " ");
-                    percent_encoding::percent_decode_str(&text).decode_utf8_lossy().into_owned()
-                };
-                draft.query.push((plain(name), plain(value)));
-            }
+        (Form::Cursor { spot, .. } | Form::Auto { spot: Some(spot) }, Some(Next::Value(value))) => {
+            draft.put(spot, value.clone());
+        }
+        (Form::Auto { .. }, Some(Next::Parameter(name, value))) => {
+            draft.put(&Spot::Query(name.clone()), value.clone());
+        }
+        (Form::Link | Form::NextUrl { .. } | Form::Auto { .. }, Some(Next::Path(path))) => {
+            go_to(draft, path);
         }
         (Form::Window { from, to, span_s, .. }, Some(Next::Span(begin, until))) => {
             let end = (begin + i64::from(*span_s)).min(*until);
@@ -104,6 +104,21 @@ pub(crate) fn ask(paging: &Pagination, at: &At, draft: &mut Draft) {
             draft.put(to, time::write(end).into());
         }
         _ => {}
+    }
+}
+
+/// Makes a request go to a path with its query, in the place of its own.
+pub(crate) fn go_to(draft: &mut Draft, path: &str) {
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    draft.path = path.to_owned();
+    draft.query.clear();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let plain = |text: &str| {
+            let text = text.replace('+', " ");
+            percent_encoding::percent_decode_str(&text).decode_utf8_lossy().into_owned()
+        };
+        draft.query.push((plain(name), plain(value)));
     }
 }
 
@@ -125,7 +140,11 @@ pub(crate) fn read(
     answer: &Answer,
     body: &Value,
 ) -> Result<Page, String> {
-    let items = match paging.items.find(body) {
+    let listed = match &paging.form {
+        Form::Auto { .. } if paging.items.0.is_empty() => auto::list(body),
+        _ => paging.items.find(body),
+    };
+    let items = match listed {
         Some(Value::Array(items)) => items.clone(),
         // An empty page may have no body, or null for its list.
         None | Some(Value::Null) if answer.status == 204 || body.is_null() || !paging.items.0.is_empty() => {
@@ -167,14 +186,14 @@ pub(crate) fn read(
             let is_end = matches!(from, Source::LastItem(_)) && more.is_none() && (is_short || count == 0);
             value.filter(|_| !is_over && !is_end).map(Next::Value)
         }
-        (Form::Link, _) => {
-            let lines = answer.headers.iter().filter(|(name, _)| name == "link");
-            lines
-                .filter_map(|(_, value)| next_link(value))
-                .next()
-                .map(|url| within(origin, url))
-                .transpose()?
-        }
+        (Form::Link, _) => linked(answer).map(|url| within(origin, url)).transpose()?,
+        (Form::Auto { spot }, _) => match linked(answer).or_else(|| auto::next_url(body)) {
+            Some(url) => Some(within(origin, url)?),
+            None => auto::cursor(body).filter(|_| count > 0).map(|(name, value)| match spot {
+                Some(_) => Next::Value(value.clone()),
+                None => Next::Parameter(name.to_owned(), value.clone()),
+            }),
+        },
         (Form::NextUrl { from }, _) => {
             let url = from.find(body).and_then(Value::as_str).filter(|url| !url.is_empty());
             url.map(|url| within(origin, url)).transpose()?
@@ -204,6 +223,12 @@ fn is_yes(value: &Value) -> bool {
     }
 }
 
+/// Where the answer's `Link` headers say that the next page is.
+fn linked(answer: &Answer) -> Option<&str> {
+    let mut lines = answer.headers.iter().filter(|(name, _)| name == "link");
+    lines.find_map(|(_, value)| next_link(value))
+}
+
 /// The target of `rel="next"` in a `Link` header (RFC 8288 §3).
 fn next_link(header: &str) -> Option<&str> {
     let mut rest = header;
@@ -226,14 +251,17 @@ fn next_link(header: &str) -> Option<&str> {
 
 /// A next URL as a path; it has to be in the same origin, for the credential goes there.
 fn within(origin: &str, url: &str) -> Result<Next, String> {
-    let path = match url.strip_prefix(origin) {
-        Some(path) if path.starts_with(['/', '?']) => path,
-        _ if url.starts_with('/') && !url.starts_with("//") => url,
-        _ => {
-            return Err("its next page would be on another host, where its credential does not go".to_owned());
-        }
-    };
-    Ok(Next::Path(path.to_owned()))
+    let what = "its next page would be on another host, where its credential does not go";
+    path_of(origin, url).map(|path| Next::Path(path.to_owned())).ok_or_else(|| what.to_owned())
+}
+
+/// The path of a URL of this origin; `None` for one of another.
+pub(crate) fn path_of<'u>(origin: &str, url: &'u str) -> Option<&'u str> {
+    match url.strip_prefix(origin) {
+        Some(path) if path.starts_with(['/', '?']) => Some(path),
+        _ if url.starts_with('/') && !url.starts_with("//") => Some(url),
+        _ => None,
+    }
 }
 
 /// RFC 3339 times, seconds, UTC.

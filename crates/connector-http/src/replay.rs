@@ -188,6 +188,9 @@ impl Sender for Tape {
         };
         Ok(Answer { status: exchange.status, headers: exchange.answer_headers, body })
     }
+
+    /// What is recorded has happened: nothing is waited for.
+    async fn rest(&self, _time: std::time::Duration) {}
 }
 
 /// How a request differs from the recorded one.

@@ -1,7 +1,7 @@
 //! One call of a tool, whatever carries its requests: build, sign, send, read, and the next page as long as the
 //! caller wants more.
 
-use catalog::api::{Api, Effect, Tool};
+use catalog::api::{Api, Tool};
 use credential::sign::{hex, sha256};
 use model::{Clock, Code, Fault, Sealer};
 use serde_json::{Map, Value, json};
@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::answer::{self, Failure};
 use crate::authorize::Authorizer;
 use crate::build::{self, Draft, Inputs};
+use crate::job::is_replayable;
 use crate::pages::{self, At};
 use crate::rate::Pace;
 use crate::{Answer, Outgoing, Sender};
@@ -57,7 +58,7 @@ pub(crate) async fn run(
     }
     let Some(paging) = &tool.pagination else {
         let draft = bench.draft(tool, &arguments)?;
-        return Ok(match bench.exchange(tool, draft).await? {
+        return Ok(match bench.answer(tool, draft).await? {
             Ok((_, body)) => {
                 let value = tool.from.find(&body).cloned().unwrap_or(Value::Null);
                 Done { result: answer::result(&value), is_error: false }
@@ -79,7 +80,7 @@ pub(crate) async fn run(
     for _ in 0..PAGES_MAX {
         let mut draft = bench.draft(tool, &arguments)?;
         pages::ask(paging, &at, &mut draft);
-        let (answer, body) = match bench.exchange(tool, draft).await? {
+        let (answer, body) = match bench.exchange(draft, is_replayable(tool)).await? {
             Ok(answered) => answered,
             // What was gathered before is not thrown away with the page that failed.
             Err(failure) if items.is_empty() => return Ok(bench.told(tool, &failure)),
@@ -133,18 +134,35 @@ impl Bench<'_> {
         build::build(self.api, tool, self.base, Inputs { config: self.config, arguments })
     }
 
+    /// Sends a tool's request; and, where that is only an order, waits for its result.
+    async fn answer(&self, tool: &Tool, draft: Draft) -> Result<Result<(Answer, Value), Failure>, Fault> {
+        let Some(job) = &tool.job else { return self.exchange(draft, is_replayable(tool)).await };
+        match self.exchange(draft.clone(), is_replayable(tool)).await? {
+            Ok(ordered) => self.result_of(job, &draft, ordered).await,
+            Err(failure) => Ok(Err(failure)),
+        }
+    }
+
     /// Signs, sends and reads; once more with another token where the first was refused. The outer error is a
     /// fault, the inner one what the API refused.
-    async fn exchange(&self, tool: &Tool, draft: Draft) -> Result<Result<(Answer, Value), Failure>, Fault> {
-        let is_replayable = tool.effect == Effect::Read || tool.is_idempotent;
+    pub(crate) async fn exchange(
+        &self,
+        draft: Draft,
+        is_replayable: bool,
+    ) -> Result<Result<(Answer, Value), Failure>, Fault> {
         let mut is_second = false;
+        // Signed anew with another token; without one there is nothing to keep it for.
+        let mut kept = self.authorizer.can_renew().then(|| draft.clone());
+        let mut next = Some(draft);
         loop {
             self.pace.enter().await.map_err(|wait| {
                 let message = "its rate limit is used up (told here, nothing was sent)".to_owned();
                 let failure = Failure { status: 429, code: None, message };
                 answer::rate_limited(answer::said(self.name, &failure), wait)
             })?;
-            let mut signed = draft.clone();
+            let Some(mut signed) = next.take() else {
+                return Err(Fault::new(Code::BUG, "a request was to be sent a third time"));
+            };
             let token = self.authorizer.apply(&mut signed).await?;
             let answer = self.sender.send(&finish(signed, is_replayable)).await?;
             let wait = answer::wait(self.api, &answer, self.clock.now());
@@ -163,6 +181,7 @@ impl Bench<'_> {
             {
                 self.authorizer.renew(&token).await?;
                 is_second = true;
+                next = kept.take();
                 continue;
             }
             return match answer::fault(self.name, &failure, wait, is_replayable) {

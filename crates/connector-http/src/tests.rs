@@ -166,6 +166,108 @@ async fn pages_with_cursors_links_and_urls() {
 }
 
 #[tokio::test]
+async fn pages_that_nobody_has_described() {
+    let done = "{ items: [1, 2, 3], next_cursor: null }";
+    let link = r#"headers: { link: '<https://eu.acme.test/v1/items?page=2>; rel="next"' }, body: [1, 2]"#;
+    pages("form: auto", ["", "?page=2"], [link, "body: [3]"], done).await;
+    pages(
+        "form: auto",
+        ["", "/more?token=t"],
+        ["body: { results: [1, 2], next: /v1/items/more?token=t }", "body: { results: [3], next: null }"],
+        done,
+    )
+    .await;
+    pages(
+        "form: auto",
+        ["", "?pageToken=t"],
+        ["body: { files: [1, 2], nextPageToken: t }", "body: { files: [3] }"],
+        done,
+    )
+    .await;
+    pages(
+        "form: auto, put: query.from, size: { put: query.n, default: 2, max: 2 }",
+        ["?n=2", "?n=2&from=c2"],
+        [
+            "body: { data: [1, 2], meta: { next_cursor: c2 } }",
+            "body: { data: [3], has_more: false, next_cursor: c3 }",
+        ],
+        done,
+    )
+    .await;
+    fails(
+        "{ type: none }",
+        &format!("  - {{ {LIST}, pagination: {{ form: auto }} }}"),
+        r#"
+- name: led away
+  tool: list
+  arguments: { max_items: 3 }
+  exchanges:
+    - request: { method: GET, url: "https://eu.acme.test/v1/items" }
+      response: { body: { data: [1], next: "https://evil.test/2" } }
+  result: { items: [1], next_cursor: null }
+"#,
+        "on another host",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn results_that_come_later() {
+    const ORDER: &str =
+        "name: list, title: Export, description: Exports., method: POST, path: /exports, body: { kind: all }";
+    let tools = |job: &str| format!("  - {{ {ORDER}, job: {{ {job} }}, output: {{ from: rows }} }}");
+    let ordered = r#"
+- name: an export
+  tool: list
+  arguments: {}
+  exchanges:
+    - request: { method: POST, url: "https://eu.acme.test/v1/exports", body: { kind: all } }
+"#;
+    // By an id, a word for the state, and a place of the result; asked for patience on the way.
+    let by_id = tools(
+        "from: body.id, path: '/exports/{id}', state: status, done: [completed], failed: [failed], result: { path: '/exports/{id}/rows' }, every: 1",
+    );
+    let steps = r#"      response: { status: 202, body: { id: a/b, status: queued } }
+    - request: { method: GET, url: "https://eu.acme.test/v1/exports/a%2Fb" }
+      response: { body: { status: running } }
+    - request: { method: GET, url: "https://eu.acme.test/v1/exports/a%2Fb" }
+      response: { status: 429, headers: { retry-after: "1" }, body: {} }
+    - request: { method: GET, url: "https://eu.acme.test/v1/exports/a%2Fb" }
+      response: { body: { status: completed } }
+    - request: { method: GET, url: "https://eu.acme.test/v1/exports/a%2Fb/rows" }
+      response: { body: { rows: [1, 2] } }
+  result: [1, 2]
+"#;
+    proves("{ type: none }", &by_id, &format!("{ordered}{steps}")).await;
+    // It comes to nothing: the API's own words are the tool's answer.
+    let failed = r#"      response: { status: 202, body: { id: 7 } }
+    - request: { method: GET, url: "https://eu.acme.test/v1/exports/7" }
+      response: { body: { status: failed } }
+  error: "ended as `failed`"
+"#;
+    proves("{ type: none }", &by_id, &format!("{ordered}{failed}")).await;
+    // By a URL and the status 202 alone; the last answer is the result.
+    let by_url = tools("from: header.location, polls: 2");
+    let steps = r#"      response: { status: 202, headers: { location: "https://eu.acme.test/v1/jobs/1?x=y" } }
+    - request: { method: GET, url: "https://eu.acme.test/v1/jobs/1?x=y" }
+      response: { status: 202 }
+    - request: { method: GET, url: "https://eu.acme.test/v1/jobs/1?x=y" }
+      response: { body: { rows: [3] } }
+  result: [3]
+"#;
+    proves("{ type: none }", &by_url, &format!("{ordered}{steps}")).await;
+    let never = steps.replace(
+        "response: { body: { rows: [3] } }\n  result: [3]",
+        "response: { status: 202 }\n  error: asked 2 times",
+    );
+    proves("{ type: none }", &by_url, &format!("{ordered}{never}")).await;
+    let elsewhere = r#"      response: { status: 202, headers: { location: "https://evil.test/1" } }
+  error: on another host
+"#;
+    proves("{ type: none }", &by_url, &format!("{ordered}{elsewhere}")).await;
+}
+
+#[tokio::test]
 async fn pages_of_spans_of_time_and_of_bodies() {
     let tools = r"
   - name: list

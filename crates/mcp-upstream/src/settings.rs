@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use connector::oauth::Tokens;
 use model::{Clock, Entropy, Key, Secret};
+use outbound::Route;
 
 /// One MCP server as a connection.
 #[derive(Debug, Clone)]
@@ -31,8 +32,8 @@ pub struct Settings {
     pub line_bytes_max: usize,
     /// Longest HTTP answer, bytes.
     pub result_bytes_max: usize,
-    /// Private and loopback addresses may be reached.
-    pub egress_private: bool,
+    /// How it is reached: what is allowed, whom it trusts, what it shows of itself.
+    pub route: Route,
     /// Stop a process or socket that nobody has used for so many milliseconds; it starts again on demand.
     pub idle_stop_ms: Option<u64>,
 }

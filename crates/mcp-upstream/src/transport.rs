@@ -8,7 +8,7 @@ mod websocket;
 use std::sync::Arc;
 use std::time::Duration;
 
-use outbound::{EgressRule, Route, Target};
+use outbound::Target;
 
 use crate::channel::Channel;
 use crate::http::{Endpoint, own_headers};
@@ -28,7 +28,7 @@ pub(crate) async fn open(
     match &settings.transport {
         Transport::Stdio { .. } => stdio::open(settings, parts, signals),
         Transport::Tcp { addr } => {
-            let stream = outbound::dial_tcp(addr, &route(settings)).await?;
+            let stream = outbound::dial_tcp(addr, &settings.route).await?;
             Ok(socket::open(stream, limit, signals))
         }
         Transport::Unix { path } => {
@@ -46,17 +46,12 @@ pub(crate) async fn open(
 pub(crate) fn endpoint(settings: &Settings, parts: &Parts, url: &str) -> Result<Endpoint, Trouble> {
     Ok(Endpoint {
         client: parts.client,
-        target: Target::parse(url, &route(settings))?,
+        target: Target::parse(url, &settings.route)?,
         headers: own_headers(&settings.headers)?,
         tokens: settings.tokens.clone(),
         event_max: settings.line_bytes_max,
         result_max: settings.result_bytes_max,
     })
-}
-
-/// How this connection reaches out.
-fn route(settings: &Settings) -> Route {
-    Route::new(EgressRule { private_allowed: settings.egress_private }, patience(settings))
 }
 
 fn patience(settings: &Settings) -> Duration {

@@ -5,13 +5,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::host::{Host, read_authority};
 use crate::proxy::beyond_this_machine;
 use crate::target::Origin;
-use crate::{OutboundError, Proxy, Route, Stream, tls};
+use crate::{Http2, OutboundError, Proxy, Route, Stream, tls};
 
 /// Least time that one of several addresses gets before the next one is tried.
 const ATTEMPT_MIN: Duration = Duration::from_secs(1);
@@ -26,7 +28,7 @@ pub async fn dial_tcp(address: &str, route: &Route) -> Result<Stream, OutboundEr
     let bad = |why: &str| OutboundError::BadUrl { url: shown.to_owned(), why: why.to_owned() };
     let (host, port) = read_authority(address).map_err(bad)?;
     let port = port.ok_or_else(|| bad("expected host:port"))?;
-    within(&host.to_string(), route.connect_timeout(), tcp(&host, port, route)).await.map(Stream::Tcp)
+    within(&host.to_string(), route.times().connect, tcp(&host, port, route)).await
 }
 
 /// Connects to a Unix socket. Paths come from configuration only, so there is no guard to pass.
@@ -45,27 +47,54 @@ pub async fn dial_unix(path: &Path, timeout: Duration) -> Result<Stream, Outboun
     within(&host, timeout, connecting).await.map(Stream::Unix)
 }
 
-/// Connects to an origin, with TLS where its scheme says so.
-pub(crate) async fn dial_origin(origin: &Origin) -> Result<Stream, OutboundError> {
-    let connecting = async {
-        let socket = tcp(&origin.place, origin.port, &origin.route).await?;
-        if !origin.is_tls {
-            return Ok(Stream::Tcp(socket));
+/// Connects to an origin, with TLS where its scheme says so; and whether HTTP/2 is to be spoken on it. It is offered
+/// where the route has it and `may_share` says that the request can do with it.
+pub(crate) async fn dial_origin(origin: &Origin, may_share: bool) -> Result<(Stream, bool), OutboundError> {
+    let (route, host) = (&origin.route, &origin.host);
+    let socket = within(host, route.times().connect, tcp(&origin.place, origin.port, route)).await?;
+    let is_prior = may_share && route.http2() == Http2::Always;
+    if !origin.is_tls {
+        return Ok((socket, is_prior));
+    }
+    let failed =
+        |(why, advice): (String, &'static str)| OutboundError::Tls { host: host.clone(), why, advice };
+    let offers_two = may_share && route.http2() != Http2::Never;
+    let name = server_name(&origin.place).map_err(failed)?;
+    let connector = TlsConnector::from(route.tls(origin.is_stranger, offers_two)?);
+    let shaking = async {
+        match socket {
+            Stream::Tcp(socket) => {
+                shake(&connector, name, socket).await.map(|(tls, two)| (Stream::Tls(tls), two))
+            }
+            Stream::Tls(socket) => {
+                shake(&connector, name, *socket).await.map(|(tls, two)| (Stream::Nested(tls), two))
+            }
+            other => Ok((other, false)),
         }
-        let failed = |(why, advice): (String, &'static str)| OutboundError::Tls {
-            host: origin.host.clone(),
-            why,
-            advice,
-        };
-        let name = server_name(&origin.place).map_err(failed)?;
-        let connector = TlsConnector::from(origin.route.tls(origin.is_stranger)?);
-        let stream = connector
-            .connect(name, socket)
-            .await
-            .map_err(|error| failed(tls::explain(&error, origin.shows_certificate())))?;
-        Ok(Stream::Tls(Box::new(stream)))
     };
-    within(&origin.host, origin.route.connect_timeout(), connecting).await
+    let limit = route.times().tls;
+    let (stream, is_two) = tokio::time::timeout(limit, shaking)
+        .await
+        .map_err(|_| {
+            let why = format!("no handshake within {} ms", limit.as_millis());
+            failed((why, "check that the port speaks TLS and that nothing on the way holds it up"))
+        })?
+        .map_err(|error| failed(tls::explain(&error, origin.shows_certificate())))?;
+    if is_prior && !is_two {
+        return Err(failed(("the server does not speak HTTP/2".to_owned(), "write `http2: auto`")));
+    }
+    Ok((stream, is_two))
+}
+
+/// The handshake, and whether the server chose HTTP/2 in it.
+async fn shake<S: AsyncRead + AsyncWrite + Unpin>(
+    connector: &TlsConnector,
+    name: ServerName<'static>,
+    socket: S,
+) -> std::io::Result<(Box<TlsStream<S>>, bool)> {
+    let stream = connector.connect(name, socket).await?;
+    let is_two = stream.get_ref().1.alpn_protocol() == Some(tls::H2);
+    Ok((Box::new(stream), is_two))
 }
 
 /// What the server's certificate has to be for.
@@ -91,28 +120,42 @@ async fn within<T>(
 }
 
 /// The one place where TCP sockets open. The name is looked up once; what is dialled is what was judged.
-async fn tcp(host: &Host, port: u16, route: &Route) -> Result<TcpStream, OutboundError> {
+/// TLS only to a proxy that wants it.
+async fn tcp(host: &Host, port: u16, route: &Route) -> Result<Stream, OutboundError> {
     let name = host.to_string();
     let judged = route.find(host, port, route.rule()).await?;
-    match route.proxy() {
-        None => connect(&name, &judged, route.connect_timeout()).await,
+    match route.proxy(host) {
+        None => connect(&name, &judged, route.times().connect).await.map(Stream::Tcp),
         Some(proxy) => through(proxy, &beyond_this_machine(&name, judged)?, route).await,
     }
 }
 
 /// A tunnel through the proxy to the first of the addresses that it can reach.
-async fn through(proxy: &Proxy, judged: &[SocketAddr], route: &Route) -> Result<TcpStream, OutboundError> {
+async fn through(proxy: &Proxy, judged: &[SocketAddr], route: &Route) -> Result<Stream, OutboundError> {
     let name = proxy.host.to_string();
     let of_proxy = route.find(&proxy.host, proxy.port, proxy.rule).await?;
     let mut last = None;
     for address in judged {
-        let mut socket = connect(&name, &of_proxy, route.connect_timeout()).await?;
+        let socket = connect(&name, &of_proxy, route.times().connect).await?;
+        let mut socket =
+            if proxy.is_tls { to_proxy(proxy, socket, route).await? } else { Stream::Tcp(socket) };
         match proxy.tunnel(&mut socket, *address).await {
             Ok(()) => return Ok(socket),
             Err(error) => last = Some(error),
         }
     }
     Err(last.unwrap_or_else(|| no_address(&name)))
+}
+
+/// TLS with the proxy itself. It is trusted as targets are, and sees no client certificate.
+async fn to_proxy(proxy: &Proxy, socket: TcpStream, route: &Route) -> Result<Stream, OutboundError> {
+    let failed = |why: String| OutboundError::Proxy { proxy: proxy.host.to_string(), why };
+    let name = server_name(&proxy.host).map_err(|(why, _)| failed(why))?;
+    let connector = TlsConnector::from(route.tls(true, false)?);
+    match connector.connect(name, socket).await {
+        Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
+        Err(error) => Err(failed(format!("TLS with it failed: {}", tls::explain(&error, false).0))),
+    }
 }
 
 /// Connects to the first address that answers. Each gets a share of the time, so that a silent one does not keep

@@ -36,10 +36,13 @@ pub enum OutboundError {
     /// The time allowed is over.
     #[error("no answer from `{host}` in time")]
     Timeout { host: String, was_sent: bool },
+    /// The answer began and then took too long.
+    #[error("`{host}` {why} {limit_ms} ms")]
+    Stalled { host: String, why: &'static str, limit_ms: u128, advice: &'static str },
     /// The connection ended before the answer was complete.
     #[error("`{host}` closed the connection before its answer was complete: {why}")]
     Closed { host: String, why: String, was_sent: bool },
-    /// The answer is not HTTP/1.1 as it should be.
+    /// The answer is not HTTP as it should be.
     #[error("`{host}` did not answer with valid HTTP: {why}")]
     NotHttp { host: String, why: &'static str },
     /// The answer is longer than allowed.
@@ -57,6 +60,7 @@ impl OutboundError {
         match self {
             Self::Timeout { was_sent, .. } | Self::Closed { was_sent, .. } => !*was_sent,
             Self::NotHttp { .. } | Self::TooLarge { .. } | Self::Redirect { .. } => false,
+            Self::Stalled { .. } => false,
             _ => true,
         }
     }
@@ -86,6 +90,7 @@ impl From<OutboundError> for Fault {
                 (Code::UNREACHABLE, "check that the server runs")
             }
             OutboundError::Timeout { .. } => (Code::TIMEOUT, "look whether it happened before sending again"),
+            OutboundError::Stalled { advice, .. } => (Code::TIMEOUT, *advice),
             OutboundError::Closed { was_sent: false, .. } => (Code::UNREACHABLE, "send it again"),
             OutboundError::Closed { .. } => {
                 (Code::GONE_MIDWAY, "look whether it happened before sending again")

@@ -20,11 +20,11 @@ use crate::{Outgoing, Stream, Target};
 static HEAD_END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\r\n\r\n"));
 
 /// Longest response head.
-const HEAD_MAX: usize = 64 * 1024;
+pub(crate) const HEAD_MAX: usize = 64 * 1024;
 /// Interim (1xx) answers that are read over.
-const INTERIM_MAX: usize = 8;
+pub(crate) const INTERIM_MAX: usize = 8;
 /// Longest page that is looked at for what a server minds about a certificate.
-const PAGE_MAX: usize = 4096;
+pub(crate) const PAGE_MAX: usize = 4096;
 /// What nginx calls its statuses 495 and 496, which go out as 400.
 const CERTIFICATE_TITLES: &[&str] =
     &["400 No required SSL certificate was sent", "400 The SSL certificate error"];
@@ -209,7 +209,7 @@ impl Conn {
     pub(crate) async fn certificate_trouble(&mut self, parsed: &Parsed) -> Option<&'static str> {
         let Framing::Length(length) = parsed.framing else { return None };
         let length = usize::try_from(length).ok().filter(|length| *length <= PAGE_MAX)?;
-        if !matches!(self.io, Stream::Tls(_)) || !parsed.headers.is_type("text/html") {
+        if !self.io.is_tls() || !parsed.headers.is_type("text/html") {
             return None;
         }
         while self.inbuf.len() < length {
@@ -218,8 +218,7 @@ impl Conn {
             }
         }
         let page = self.inbuf.get(..length)?;
-        let titles = CERTIFICATE_TITLES.iter();
-        titles.copied().find(|title| memchr::memmem::find(page, title.as_bytes()).is_some())
+        certificate_title(page)
     }
 
     /// Reads more into the buffer; 0 is the end.
@@ -227,6 +226,12 @@ impl Conn {
         self.inbuf.reserve(READ_STEP);
         self.io.read_buf(&mut self.inbuf).await
     }
+}
+
+/// What a page of nginx says about a certificate, if that is what it is.
+pub(crate) fn certificate_title(page: &[u8]) -> Option<&'static str> {
+    let titles = CERTIFICATE_TITLES.iter();
+    titles.copied().find(|title| memchr::memmem::find(page, title.as_bytes()).is_some())
 }
 
 fn push_decimal(out: &mut Vec<u8>, value: usize) {

@@ -1,4 +1,4 @@
-//! Every byte that leaves on a client socket: the egress guard, a lean HTTP/1.1 client with one keep-alive
+//! Every byte that leaves on a client socket: the egress guard, a lean HTTP/1.1 client and an HTTP/2 client with one
 //! pool per core, TLS, and the raw dials (TCP, Unix, WebSocket) for protocols that speak for themselves.
 //!
 //! Not its job: retrying by meaning, authentication, what the bytes say. Redirects are followed only by
@@ -12,6 +12,9 @@ pub mod error;
 pub mod head;
 mod host;
 mod http1;
+mod http2;
+pub mod nameservers;
+mod network;
 mod pool;
 pub mod proxy;
 pub mod redirect;
@@ -28,11 +31,13 @@ pub use dial::{dial_tcp, dial_unix};
 pub use egress::{EgressRule, Reach};
 pub use error::OutboundError;
 pub use head::Head;
-pub use proxy::Proxy;
+pub use nameservers::NameServers;
+pub use network::Network;
+pub use proxy::{Bypass, Proxy};
 pub use redirect::Followed;
 pub use resolver::{Lookup, Resolver};
 pub use response::{Body, Headers, Response};
-pub use route::{Route, RouteBuilder};
+pub use route::{Http2, Route, RouteBuilder, Times};
 pub use stream::Stream;
 pub use target::Target;
 pub use websocket::{WsReader, WsWriter, dial_websocket};

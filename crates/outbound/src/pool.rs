@@ -1,4 +1,5 @@
-//! Idle keep-alive connections, one pool per thread: a request never waits for, or wakes, another core.
+//! Idle keep-alive connections and shared HTTP/2 connections, one pool per thread: a request never waits for, or
+//! wakes, another core.
 //!
 //! The map sits behind a mutex that only its own thread takes (and, on a work-stealing runtime, a moved
 //! task): it is never contended where it matters.
@@ -9,9 +10,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 
 use crate::http1::Conn;
+use crate::http2::Shared;
 
 /// Idle connections kept per origin and thread.
 const IDLE_PER_ORIGIN_MAX: usize = 256;
@@ -22,14 +25,21 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(55);
 /// A connection that has been idle longer is looked at before it is used again.
 const TRUSTED_FOR: Duration = Duration::from_millis(5);
 
+/// Shared connections to one origin, per thread. Beyond them requests wait for a place.
+const SHARED_PER_ORIGIN_MAX: usize = 8;
+
 #[derive(Default)]
 struct Idle {
     by_origin: HashMap<u64, Vec<(Box<Conn>, Instant)>>,
     count: usize,
+    /// Connections that many share, and when each was last given out.
+    shared: HashMap<u64, Vec<(Shared, Instant)>>,
+    /// Origins of which it is being found out what they speak.
+    dialling: HashMap<u64, Arc<tokio::sync::Mutex<()>>>,
 }
 
 #[derive(Default)]
-struct Pool {
+pub(crate) struct Pool {
     idle: Mutex<Idle>,
     is_swept: AtomicBool,
 }
@@ -72,9 +82,73 @@ pub(crate) fn put(origin: u64, conn: Box<Conn>) {
         kept.push((conn, Instant::now()));
         idle.count += 1;
     }
+    keep_swept(&pool);
+}
+
+/// A connection that is shared and has room, or the least busy one where there may be no more of them.
+pub(crate) fn shared(origin: u64) -> Option<Shared> {
+    let pool = pool();
+    let mut idle = pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
+    let all = idle.shared.get_mut(&origin)?;
+    all.retain(|(one, _)| one.is_open());
+    let is_full = all.len() >= SHARED_PER_ORIGIN_MAX;
+    let found = match all.iter_mut().find(|(one, _)| one.has_room()) {
+        Some(found) => found,
+        None if is_full => all.iter_mut().min_by_key(|(one, _)| one.open())?,
+        None => return None,
+    };
+    found.1 = Instant::now();
+    Some(found.0.clone())
+}
+
+/// Lets others share a connection.
+pub(crate) fn share(origin: u64, shared: &Shared) {
+    let pool = pool();
+    {
+        let mut idle = pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.shared.entry(origin).or_default().push((shared.clone(), Instant::now()));
+    }
+    keep_swept(&pool);
+}
+
+/// Who dials an origin that may turn out to be shared. The others wait, so that a crowd does not open a connection
+/// each where one would do.
+pub(crate) enum Turn {
+    /// The caller does; others wait until this is dropped.
+    Mine(Dialling),
+    /// Another one does; its end is when this can be locked.
+    Wait(Arc<tokio::sync::Mutex<()>>),
+}
+
+pub(crate) struct Dialling {
+    origin: u64,
+    pool: Arc<Pool>,
+    _held: OwnedMutexGuard<()>,
+}
+
+impl Drop for Dialling {
+    fn drop(&mut self) {
+        let mut idle = self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.dialling.remove(&self.origin);
+    }
+}
+
+pub(crate) fn turn(origin: u64) -> Turn {
+    let pool = pool();
+    let gate = {
+        let mut idle = pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(idle.dialling.entry(origin).or_default())
+    };
+    match Arc::clone(&gate).try_lock_owned() {
+        Ok(held) => Turn::Mine(Dialling { origin, pool, _held: held }),
+        Err(_) => Turn::Wait(gate),
+    }
+}
+
+fn keep_swept(pool: &Arc<Pool>) {
     // Without a runtime (a response dropped at shutdown) there is nobody to sweep for.
     if !pool.is_swept.swap(true, Ordering::Relaxed) {
-        let reset = Reset(Arc::downgrade(&pool));
+        let reset = Reset(Arc::downgrade(pool));
         if let Ok(handle) = tokio::runtime::Handle::try_current() {
             handle.spawn(sweep(reset));
         }
@@ -108,7 +182,15 @@ async fn sweep(pool: Reset) {
             !kept.is_empty()
         });
         idle.count = count;
-        if count == 0 {
+        // Letting go of one ends it, once its last stream is over.
+        idle.shared.retain(|_, all| {
+            all.retain(|(one, since)| {
+                let rested = now.saturating_duration_since(*since);
+                one.is_open() && (one.open() > 0 || rested < IDLE_TIMEOUT)
+            });
+            !all.is_empty()
+        });
+        if count == 0 && idle.shared.is_empty() {
             return;
         }
     }

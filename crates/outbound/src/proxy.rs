@@ -10,11 +10,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use model::Secret;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use crate::egress::{Reach, reach_of};
 use crate::host::{Host, read_authority};
-use crate::{EgressRule, OutboundError};
+use crate::{EgressRule, Network, OutboundError, Stream};
 
 /// Longest head of a proxy's answer.
 const HEAD_MAX: usize = 8 * 1024;
@@ -29,20 +28,23 @@ pub struct Proxy {
     pub(crate) port: u16,
     /// What may be reached to get to it: proxies are usually on private addresses where targets may not be.
     pub(crate) rule: EgressRule,
+    /// It is spoken to over TLS.
+    pub(crate) is_tls: bool,
     /// The value of `Proxy-Authorization`.
     authorization: Option<Secret>,
 }
 
 impl Proxy {
-    /// Reads `http://host:port`. `rule` is what the proxy itself is judged by.
+    /// Reads `http://host:port` or `https://host:port`. `rule` is what the proxy itself is judged by.
     ///
     /// # Errors
     /// [`OutboundError::BadRoute`] for anything else, and for URLs with a user name in them.
     pub fn parse(url: &str, rule: EgressRule) -> Result<Self, OutboundError> {
         let bad = |why: &str| OutboundError::BadRoute { what: "proxy", why: why.to_owned() };
         let (scheme, rest) = url.split_once("://").ok_or_else(|| bad("write it as http://host:port"))?;
-        if !scheme.eq_ignore_ascii_case("http") {
-            return Err(bad("only http:// proxies are spoken to"));
+        let is_tls = scheme.eq_ignore_ascii_case("https");
+        if !is_tls && !scheme.eq_ignore_ascii_case("http") {
+            return Err(bad("only http:// and https:// proxies are spoken to"));
         }
         let authority = rest.strip_suffix('/').unwrap_or(rest);
         if authority.contains('@') {
@@ -52,7 +54,13 @@ impl Proxy {
             return Err(bad("a proxy has no path"));
         }
         let (host, port) = read_authority(authority).map_err(bad)?;
-        Ok(Self { host, port: port.unwrap_or(80), rule, authorization: None })
+        Ok(Self {
+            host,
+            port: port.unwrap_or(if is_tls { 443 } else { 80 }),
+            rule,
+            is_tls,
+            authorization: None,
+        })
     }
 
     /// Adds user and password. They go to the proxy only.
@@ -71,11 +79,7 @@ impl Proxy {
     }
 
     /// Asks the proxy on `socket` for a tunnel to a judged address.
-    pub(crate) async fn tunnel(
-        &self,
-        socket: &mut TcpStream,
-        address: SocketAddr,
-    ) -> Result<(), OutboundError> {
+    pub(crate) async fn tunnel(&self, socket: &mut Stream, address: SocketAddr) -> Result<(), OutboundError> {
         let credentials = match &self.authorization {
             Some(value) => Secret::new(format!("proxy-authorization: {}\r\n", value.expose())),
             None => Secret::new(""),
@@ -99,7 +103,7 @@ impl Proxy {
     }
 
     /// Reads up to the empty line and not a byte further: what follows belongs to whoever is at the other end.
-    async fn read_head(&self, socket: &mut TcpStream) -> Result<Vec<u8>, OutboundError> {
+    async fn read_head(&self, socket: &mut Stream) -> Result<Vec<u8>, OutboundError> {
         const END: &[u8; 4] = b"\r\n\r\n";
         let mut head = Vec::with_capacity(256);
         loop {
@@ -157,8 +161,88 @@ pub(crate) fn beyond_this_machine(
     }
 }
 
+/// Hosts that are reached without the proxy, as `no_proxy` lists them: a name and what is below it
+/// (`internal.example`, `.internal.example`), an address, a network (`10.0.0.0/8`), or `*` for all.
+#[derive(Debug, Clone, Default)]
+pub struct Bypass {
+    all: bool,
+    names: Vec<String>,
+    networks: Vec<Network>,
+}
+
+impl Bypass {
+    /// Adds one of the list. False for what cannot be read.
+    #[must_use]
+    pub fn add(&mut self, text: &str) -> bool {
+        let text = text.trim();
+        if text == "*" {
+            self.all = true;
+            return true;
+        }
+        let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+        if let Some(network) = Network::parse(bare) {
+            self.networks.push(network);
+            return true;
+        }
+        let name = text.strip_prefix("*.").or_else(|| text.strip_prefix('.')).unwrap_or(text);
+        match Host::read(name) {
+            Ok(Host::Name(name) | Host::Local(name)) => {
+                self.names.push(name);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether `host`, as it is written in a URL, is among them. Names are not looked up for it.
+    pub(crate) fn has(&self, host: &Host) -> bool {
+        let name = match host {
+            Host::Address(address) => {
+                return self.all || self.networks.iter().any(|net| net.contains(*address));
+            }
+            Host::Local(name) | Host::Name(name) => name,
+        };
+        let is_below = |known: &String| {
+            name.strip_suffix(known.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        };
+        self.all || self.names.iter().any(is_below)
+    }
+}
+
 impl fmt::Debug for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Proxy({}:{})", self.host, self.port)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Bypass;
+    use crate::host::Host;
+
+    #[test]
+    fn what_is_listed_goes_without_the_proxy_and_nothing_that_only_looks_like_it() {
+        let mut list = Bypass::default();
+        for one in ["internal.example", ".corp", "*.lab.example", "10.0.0.0/8", "[::1]", "localhost"] {
+            assert!(list.add(one), "{one}");
+        }
+        for direct in [
+            "internal.example",
+            "a.internal.example",
+            "x.corp",
+            "y.lab.example",
+            "10.9.9.9",
+            "[::1]",
+            "localhost",
+        ] {
+            assert!(list.has(&Host::read(direct).unwrap()), "{direct}");
+        }
+        for through in ["notinternal.example", "internal.example.com", "corpx", "11.0.0.1", "[::2]"] {
+            assert!(!list.has(&Host::read(through).unwrap()), "{through}");
+        }
+        assert!(!list.add("http://x"));
+        assert!(!list.add("10.0.0.0/99"));
+        assert!(list.add("*"));
+        assert!(list.has(&Host::read("anything.example").unwrap()));
     }
 }

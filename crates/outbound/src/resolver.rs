@@ -7,7 +7,7 @@ use std::pin::Pin;
 /// What a resolver is asked for.
 pub type Lookup<'a> = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send + 'a>>;
 
-/// Looks names up. The system's resolver is the one that is used; tests hand in one that lies.
+/// Looks names up. Where a route has none the system's resolver is used; tests hand in one that lies.
 ///
 /// It decides nothing: every address that it gives is judged, and a judged address is dialled without asking it
 /// a second time.

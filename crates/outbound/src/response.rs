@@ -1,9 +1,13 @@
 //! A response: status, headers, and a body that streams or is collected within a bound.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use smallvec::SmallVec;
+use tokio::time::Instant;
 
 use crate::http1::Conn;
+use crate::http2::{Broken, Incoming};
 use crate::{OutboundError, Target, pool};
 
 /// Most header lines in a response.
@@ -18,8 +22,28 @@ pub struct Response {
     pub status: u16,
     /// The header lines.
     pub headers: Headers,
-    /// The body. Dropping it before its end closes the connection: that is how a request is cancelled.
+    /// The body. Dropping it before its end closes the connection, or resets the stream of a shared one: that is how a
+    /// request is cancelled.
     pub body: Body,
+}
+
+impl Response {
+    /// Under the route's limits of time. An event stream is exempt: its silence is nothing amiss.
+    pub(crate) fn paced(mut self, target: &Target, began: Instant) -> Self {
+        let times = target.origin.route.times();
+        if (times.idle.is_some() || times.total.is_some()) && !self.headers.is_type("text/event-stream") {
+            let total = times.total.map(|total| (began + total, total));
+            self.body.pace = Some(Pace { idle: times.idle, total });
+        }
+        self
+    }
+}
+
+/// Until when a body has to come.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    idle: Option<Duration>,
+    total: Option<(Instant, Duration)>,
 }
 
 /// Header lines, as slices of the head.
@@ -41,6 +65,11 @@ impl Headers {
             .map(|h| [offset(h.name.as_bytes()), length(h.name.as_bytes()), offset(h.value), length(h.value)])
             .collect();
         Self { head: head.clone(), lines }
+    }
+
+    /// Lines whose names and values stand in `block` at offset and length.
+    pub(crate) fn of_block(block: Bytes, lines: Vec<[u32; 4]>) -> Self {
+        Self { head: block, lines: lines.into() }
     }
 
     fn part(&self, start: u32, length: u32) -> &str {
@@ -95,10 +124,13 @@ pub(crate) enum Chunk {
     Done,
 }
 
-/// A response body. It holds its connection, which goes back to this thread's pool at the end.
+/// A response body. It holds its connection, which goes back to this thread's pool at the end, or its stream of a
+/// shared one.
 #[derive(Debug)]
 pub struct Body {
     conn: Option<Box<Conn>>,
+    stream: Option<Box<Incoming>>,
+    pace: Option<Pace>,
     framing: Framing,
     keep: bool,
     target: Target,
@@ -106,11 +138,23 @@ pub struct Body {
 
 impl Body {
     pub(crate) fn new(conn: Box<Conn>, framing: Framing, keep: bool, target: &Target) -> Self {
-        let mut body = Self { conn: Some(conn), framing, keep, target: target.clone() };
+        let mut body =
+            Self { conn: Some(conn), stream: None, pace: None, framing, keep, target: target.clone() };
         if matches!(framing, Framing::Length(0)) {
             body.finish();
         }
         body
+    }
+
+    pub(crate) fn of_stream(incoming: Incoming, target: &Target) -> Self {
+        Self {
+            conn: None,
+            stream: Some(Box::new(incoming)),
+            pace: None,
+            framing: Framing::UntilClose,
+            keep: false,
+            target: target.clone(),
+        }
     }
 
     /// The connection itself, with what was read ahead: after a 101.
@@ -123,6 +167,9 @@ impl Body {
     /// # Errors
     /// When the connection ends early or the framing is broken.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, OutboundError> {
+        if self.stream.is_some() {
+            return self.shared_chunk().await;
+        }
         loop {
             let Some(conn) = self.conn.as_mut() else { return Ok(None) };
             match step(&mut conn.inbuf, &mut self.framing) {
@@ -155,7 +202,9 @@ impl Body {
     pub async fn collect(mut self, limit: usize) -> Result<Bytes, OutboundError> {
         let too_large =
             |body: &Self| OutboundError::TooLarge { host: body.target.origin.host.clone(), limit };
-        if let Framing::Length(length) = self.framing {
+        if let Framing::Length(length) = self.framing
+            && self.stream.is_none()
+        {
             let length =
                 usize::try_from(length).ok().filter(|l| *l <= limit).ok_or_else(|| too_large(&self))?;
             // The usual case: wait until all of it stands in the buffer, and hand that out without a copy.
@@ -180,17 +229,49 @@ impl Body {
     /// Reads more. The end of the connection is an error, save where it is the end of the body.
     async fn fill(&mut self) -> Result<(), OutboundError> {
         let Some(conn) = self.conn.as_mut() else { return Ok(()) };
-        let why = match conn.fill().await {
-            Ok(0) if matches!(self.framing, Framing::UntilClose) => {
+        let filled = match self.pace {
+            None => Ok(conn.fill().await),
+            Some(pace) => pace.keep(conn.fill()).await,
+        };
+        let why = match filled {
+            Ok(Ok(0)) if matches!(self.framing, Framing::UntilClose) => {
                 self.framing = Framing::Length(conn.inbuf.len() as u64);
                 return Ok(());
             }
-            Ok(0) => "ended within the body".to_owned(),
-            Ok(_) => return Ok(()),
-            Err(error) => error.to_string(),
+            Ok(Ok(0)) => "ended within the body".to_owned(),
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(error)) => error.to_string(),
+            Err(late) => {
+                self.conn = None;
+                return Err(late.told(&self.target));
+            }
         };
         self.conn = None;
         Err(OutboundError::Closed { host: self.target.origin.host.clone(), why, was_sent: true })
+    }
+
+    /// The next piece of a stream that shares its connection.
+    async fn shared_chunk(&mut self) -> Result<Option<Bytes>, OutboundError> {
+        let Some(stream) = self.stream.as_mut() else { return Ok(None) };
+        let found = match self.pace {
+            None => Ok(stream.chunk().await),
+            Some(pace) => pace.keep(stream.chunk()).await,
+        };
+        let host = || self.target.origin.host.clone();
+        let ended = match found {
+            Ok(Ok(Some(piece))) => return Ok(Some(piece)),
+            Ok(Ok(None)) => Ok(None),
+            Ok(Err(Broken::NotHttp(why))) => Err(OutboundError::NotHttp { host: host(), why }),
+            Ok(Err(Broken::Ended { why, .. })) => {
+                Err(OutboundError::Closed { host: host(), why, was_sent: true })
+            }
+            Ok(Err(_)) => {
+                Err(OutboundError::Closed { host: host(), why: "it was reset".to_owned(), was_sent: true })
+            }
+            Err(late) => Err(late.told(&self.target)),
+        };
+        self.stream = None;
+        ended
     }
 
     /// The body is read: the connection may serve another request, unless bytes follow that nobody asked for.
@@ -199,6 +280,41 @@ impl Body {
         if self.keep && conn.inbuf.is_empty() {
             conn.slim();
             pool::put(self.target.origin.id, conn);
+        }
+    }
+}
+
+/// Which limit of time a body went over.
+enum Late {
+    Idle(Duration),
+    Total(Duration),
+}
+
+impl Late {
+    fn told(self, target: &Target) -> OutboundError {
+        let (why, limit, advice) = match self {
+            Self::Idle(limit) => (
+                "sent nothing more of its answer for",
+                limit,
+                "raise `egress.timeouts.idle`, or ask for less",
+            ),
+            Self::Total(limit) => {
+                ("did not finish its answer within", limit, "raise `egress.timeouts.total`, or ask for less")
+            }
+        };
+        OutboundError::Stalled { host: target.origin.host.clone(), why, limit_ms: limit.as_millis(), advice }
+    }
+}
+
+impl Pace {
+    /// Waits for what comes next, within the limits.
+    async fn keep<T>(self, coming: impl Future<Output = T>) -> Result<T, Late> {
+        let idle = self.idle.map(|idle| (Instant::now() + idle, Late::Idle(idle)));
+        let total = self.total.map(|(at, total)| (at, Late::Total(total)));
+        let first = [idle, total].into_iter().flatten().min_by_key(|(at, _)| *at);
+        match first {
+            None => Ok(coming.await),
+            Some((at, late)) => tokio::time::timeout_at(at, coming).await.map_err(|_| late),
         }
     }
 }

@@ -12,20 +12,58 @@ use crate::host::Host;
 use crate::resolver::Resolver;
 use crate::target::CONNECT_TIMEOUT;
 use crate::tls::{self, Tls};
-use crate::{EgressRule, OutboundError, Proxy};
+use crate::{Bypass, EgressRule, OutboundError, Proxy};
 
 /// A way out. Cheap to clone: clones share their TLS configuration. `Debug` shows no secrets.
 #[derive(Clone)]
 pub struct Route(Arc<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     rule: EgressRule,
-    connect_timeout: Duration,
+    times: Times,
     /// `None`: the configuration that the whole program shares.
-    tls: Option<Tls>,
-    proxy: Option<Proxy>,
+    tls: Option<Arc<Tls>>,
+    proxy: Option<Arc<Proxy>>,
+    /// What is reached without the proxy.
+    bypass: Bypass,
+    http2: Http2,
+    redirects: bool,
     /// `None`: the system's.
     resolver: Option<Arc<dyn Resolver>>,
+}
+
+/// How long each part of an exchange may take. What is `None` has no limit beside the request's own deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Times {
+    /// Name, proxy and socket together.
+    pub connect: Duration,
+    /// The TLS handshake.
+    pub tls: Duration,
+    /// From the request until the head of the answer is here.
+    pub first_byte: Option<Duration>,
+    /// Between two pieces of a body. Event streams are exempt: their silence is nothing amiss.
+    pub idle: Option<Duration>,
+    /// From the request until the end of the body; event streams are exempt.
+    pub total: Option<Duration>,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self { connect: CONNECT_TIMEOUT, tls: CONNECT_TIMEOUT, first_byte: None, idle: None, total: None }
+    }
+}
+
+/// When HTTP/2 is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Http2 {
+    /// Where a server chooses it in the TLS handshake (ALPN).
+    #[default]
+    Auto,
+    /// Not at all.
+    Never,
+    /// Without asking first, on plain connections too (prior knowledge, RFC 9113 §3.3).
+    Always,
 }
 
 /// Collects what a [`Route`] is made of.
@@ -33,10 +71,15 @@ struct Inner {
 #[must_use = "nothing happens before `build`"]
 pub struct RouteBuilder {
     rule: EgressRule,
-    connect_timeout: Option<Duration>,
+    times: Times,
+    tls: Option<Arc<Tls>>,
     roots: Option<String>,
+    is_alone: bool,
     identity: Option<(String, Secret)>,
-    proxy: Option<Proxy>,
+    proxy: Option<Arc<Proxy>>,
+    bypass: Bypass,
+    http2: Http2,
+    redirects: bool,
     resolver: Option<Arc<dyn Resolver>>,
 }
 
@@ -44,7 +87,23 @@ impl Route {
     /// A route with nothing but a rule and a time: the machine's trust, no client certificate, no proxy.
     #[must_use]
     pub fn new(rule: EgressRule, connect_timeout: Duration) -> Self {
-        Self(Arc::new(Inner { rule, connect_timeout, tls: None, proxy: None, resolver: None }))
+        let times = Times { connect: connect_timeout, ..Times::default() };
+        Self(Arc::new(Inner {
+            rule,
+            times,
+            tls: None,
+            proxy: None,
+            bypass: Bypass::default(),
+            http2: Http2::default(),
+            redirects: false,
+            resolver: None,
+        }))
+    }
+
+    /// The same way under another rule. What it trusts and shows is shared.
+    #[must_use]
+    pub fn under(&self, rule: EgressRule) -> Self {
+        Self(Arc::new(Inner { rule, ..Inner::clone(&self.0) }))
     }
 
     /// A route that has more to it.
@@ -90,19 +149,36 @@ impl Route {
         self.0.rule
     }
 
-    pub(crate) fn connect_timeout(&self) -> Duration {
-        self.0.connect_timeout
+    /// How long each part of an exchange may take.
+    #[must_use]
+    pub fn times(&self) -> Times {
+        self.0.times
     }
 
-    pub(crate) fn proxy(&self) -> Option<&Proxy> {
-        self.0.proxy.as_ref()
+    /// Redirects of `GET` and `HEAD` are to be followed, by those who can: see [`crate::Client::send_following`].
+    #[must_use]
+    pub fn follows_redirects(&self) -> bool {
+        self.0.redirects
+    }
+
+    pub(crate) fn http2(&self) -> Http2 {
+        self.0.http2
+    }
+
+    /// The proxy on the way to `host`, if there is one.
+    pub(crate) fn proxy(&self, host: &Host) -> Option<&Proxy> {
+        self.0.proxy.as_deref().filter(|_| !self.0.bypass.has(host))
     }
 
     /// The TLS configuration; for an origin that a redirect led to, without the client certificate.
-    pub(crate) fn tls(&self, is_stranger: bool) -> Result<Arc<rustls::ClientConfig>, OutboundError> {
+    pub(crate) fn tls(
+        &self,
+        is_stranger: bool,
+        offers_two: bool,
+    ) -> Result<Arc<rustls::ClientConfig>, OutboundError> {
         match &self.0.tls {
-            Some(tls) => Ok(tls.config(is_stranger)),
-            None => tls::shared_config(),
+            Some(tls) => Ok(tls.config(is_stranger, offers_two)),
+            None => tls::shared_config(offers_two),
         }
     }
 
@@ -115,15 +191,57 @@ impl Route {
 const THIS_MACHINE: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
 
 impl RouteBuilder {
-    /// Time allowed for name, proxy, socket and TLS together; [`CONNECT_TIMEOUT`] where nothing is said.
+    /// Time allowed for name, proxy and socket, and the same again for TLS; [`CONNECT_TIMEOUT`] where nothing is said.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = Some(timeout);
+        (self.times.connect, self.times.tls) = (timeout, timeout);
+        self
+    }
+
+    /// How long each part of an exchange may take.
+    pub fn times(mut self, times: Times) -> Self {
+        self.times = times;
         self
     }
 
     /// Authorities to trust beside the machine's own, as PEM text.
     pub fn root_certificates(mut self, pem: &str) -> Self {
         self.roots = Some(pem.to_owned());
+        self
+    }
+
+    /// Trusts nobody but the authorities of [`Self::root_certificates`].
+    pub fn only_own_roots(mut self, is_alone: bool) -> Self {
+        self.is_alone = is_alone;
+        self
+    }
+
+    /// Trusts and shows what `other` does, and shares its configuration of TLS.
+    pub fn trust_of(mut self, other: &Route) -> Self {
+        self.tls.clone_from(&other.0.tls);
+        self
+    }
+
+    /// Looks names up as `other` does.
+    pub fn resolver_of(mut self, other: &Route) -> Self {
+        self.resolver.clone_from(&other.0.resolver);
+        self
+    }
+
+    /// When HTTP/2 is spoken; [`Http2::Auto`] where nothing is said.
+    pub fn http2(mut self, http2: Http2) -> Self {
+        self.http2 = http2;
+        self
+    }
+
+    /// Redirects are to be followed by those who can.
+    pub fn redirects(mut self, is_followed: bool) -> Self {
+        self.redirects = is_followed;
+        self
+    }
+
+    /// Goes to these without the proxy.
+    pub fn bypass(mut self, bypass: Bypass) -> Self {
+        self.bypass = bypass;
         self
     }
 
@@ -135,11 +253,11 @@ impl RouteBuilder {
 
     /// Goes through this proxy.
     pub fn proxy(mut self, proxy: Proxy) -> Self {
-        self.proxy = Some(proxy);
+        self.proxy = Some(Arc::new(proxy));
         self
     }
 
-    /// Looks names up with this instead of the system's resolver. For tests; nothing configures it.
+    /// Looks names up with this instead of the system's resolver.
     pub fn resolver(mut self, resolver: Arc<dyn Resolver>) -> Self {
         self.resolver = Some(resolver);
         self
@@ -152,15 +270,18 @@ impl RouteBuilder {
     pub fn build(self) -> Result<Route, OutboundError> {
         let identity = self.identity.as_ref().map(|(chain, key)| (chain.as_str(), key));
         let tls = if self.roots.is_some() || identity.is_some() {
-            Some(Tls::build(self.roots.as_deref(), identity)?)
+            Some(Arc::new(Tls::build(self.roots.as_deref(), self.is_alone, identity)?))
         } else {
-            None
+            self.tls
         };
         Ok(Route(Arc::new(Inner {
             rule: self.rule,
-            connect_timeout: self.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
+            times: self.times,
             tls,
             proxy: self.proxy,
+            bypass: self.bypass,
+            http2: self.http2,
+            redirects: self.redirects,
             resolver: self.resolver,
         })))
     }
@@ -170,7 +291,8 @@ impl fmt::Debug for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Route")
             .field("rule", &self.0.rule)
-            .field("connect_timeout", &self.0.connect_timeout)
+            .field("times", &self.0.times)
+            .field("http2", &self.0.http2)
             .field("own_tls", &self.0.tls.is_some())
             .field("client_certificate", &self.has_certificate())
             .field("proxy", &self.0.proxy)
@@ -202,15 +324,18 @@ mod tests {
 
     #[test]
     fn tls_is_set_up_once_and_not_for_each_dial_or_clone() {
-        let plain = || Route::new(EgressRule::default(), CONNECT_TIMEOUT).tls(false).unwrap();
+        let plain = || Route::new(EgressRule::default(), CONNECT_TIMEOUT).tls(false, true).unwrap();
         assert!(Arc::ptr_eq(&plain(), &plain()), "routes with nothing of their own share one");
         let (one, other) = (own(), own());
-        assert!(Arc::ptr_eq(&one.tls(false).unwrap(), &one.clone().tls(false).unwrap()));
+        assert!(Arc::ptr_eq(&one.tls(false, true).unwrap(), &one.clone().tls(false, true).unwrap()));
         assert!(
-            Arc::ptr_eq(&one.tls(true).unwrap(), &one.tls(false).unwrap()),
+            Arc::ptr_eq(&one.tls(true, true).unwrap(), &one.tls(false, true).unwrap()),
             "no certificate, no difference"
         );
-        assert!(!Arc::ptr_eq(&one.tls(false).unwrap(), &other.tls(false).unwrap()));
-        assert!(!Arc::ptr_eq(&one.tls(false).unwrap(), &plain()), "what one trusts is not trusted by all");
+        assert!(!Arc::ptr_eq(&one.tls(false, true).unwrap(), &other.tls(false, true).unwrap()));
+        assert!(
+            !Arc::ptr_eq(&one.tls(false, true).unwrap(), &plain()),
+            "what one trusts is not trusted by all"
+        );
     }
 }

@@ -15,17 +15,25 @@ pub enum Stream {
     Tcp(TcpStream),
     /// TLS over TCP.
     Tls(Box<TlsStream<TcpStream>>),
+    /// TLS within the TLS of a proxy.
+    Nested(Box<TlsStream<TlsStream<TcpStream>>>),
     /// A Unix socket.
     Unix(UnixStream),
 }
 
 impl Stream {
+    /// Whether bytes on it are encrypted for the server.
+    pub(crate) fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_) | Self::Nested(_))
+    }
+
     /// Acknowledges what has come without the kernel's usual delay. Servers that leave Nagle's algorithm on hold
     /// back the next small event until the last one is acknowledged, which otherwise takes 40 ms.
     pub(crate) fn ack_now(&self) {
         let tcp = match self {
             Self::Tcp(tcp) => tcp,
             Self::Tls(tls) => tls.get_ref().0,
+            Self::Nested(tls) => tls.get_ref().0.get_ref().0,
             Self::Unix(_) => return,
         };
         // Only ever a hint.
@@ -50,14 +58,16 @@ impl Stream {
         match self {
             Self::Tcp(tcp) => peek(tcp, &mut byte),
             Self::Unix(unix) => peek(unix, &mut byte),
-            Self::Tls(tls) => {
-                // Session tickets arrive unasked for; only the TLS layer can tell them from data or the end.
-                let mut buffer = ReadBuf::new(&mut byte);
-                let mut context = Context::from_waker(Waker::noop());
-                Pin::new(&mut **tls).poll_read(&mut context, &mut buffer).is_pending()
-            }
+            // Session tickets arrive unasked for; only the TLS layer can tell them from data or the end.
+            Self::Tls(tls) => is_silent(&mut **tls, &mut byte),
+            Self::Nested(tls) => is_silent(&mut **tls, &mut byte),
         }
     }
+}
+
+fn is_silent(io: &mut (impl AsyncRead + Unpin), byte: &mut [u8]) -> bool {
+    let mut context = Context::from_waker(Waker::noop());
+    Pin::new(io).poll_read(&mut context, &mut ReadBuf::new(byte)).is_pending()
 }
 
 impl AsyncRead for Stream {
@@ -65,6 +75,7 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Self::Tcp(io) => Pin::new(io).poll_read(cx, buf),
             Self::Tls(io) => Pin::new(&mut **io).poll_read(cx, buf),
+            Self::Nested(io) => Pin::new(&mut **io).poll_read(cx, buf),
             Self::Unix(io) => Pin::new(io).poll_read(cx, buf),
         }
     }
@@ -75,6 +86,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(io) => Pin::new(io).poll_write(cx, buf),
             Self::Tls(io) => Pin::new(&mut **io).poll_write(cx, buf),
+            Self::Nested(io) => Pin::new(&mut **io).poll_write(cx, buf),
             Self::Unix(io) => Pin::new(io).poll_write(cx, buf),
         }
     }
@@ -83,6 +95,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(io) => Pin::new(io).poll_flush(cx),
             Self::Tls(io) => Pin::new(&mut **io).poll_flush(cx),
+            Self::Nested(io) => Pin::new(&mut **io).poll_flush(cx),
             Self::Unix(io) => Pin::new(io).poll_flush(cx),
         }
     }
@@ -91,6 +104,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(io) => Pin::new(io).poll_shutdown(cx),
             Self::Tls(io) => Pin::new(&mut **io).poll_shutdown(cx),
+            Self::Nested(io) => Pin::new(&mut **io).poll_shutdown(cx),
             Self::Unix(io) => Pin::new(io).poll_shutdown(cx),
         }
     }

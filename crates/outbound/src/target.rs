@@ -2,11 +2,11 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::host::{Host, read_authority};
-use crate::{OutboundError, Route};
+use crate::{Http2, OutboundError, Route};
 
 /// Default time allowed for name, socket and TLS together.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -34,11 +34,24 @@ pub(crate) struct Origin {
     /// The `Host` header.
     pub(crate) authority: String,
     pub(crate) route: Route,
+    /// The server chose HTTP/1.1, or asked for it: HTTP/2 is not offered to it again.
+    pub(crate) is_old: AtomicBool,
     /// A redirect led here: no client certificate is shown, and the connection is used once.
     pub(crate) is_stranger: bool,
 }
 
 impl Origin {
+    /// Whether HTTP/2 may come of a dial.
+    pub(crate) fn may_share(&self) -> bool {
+        let has_two = match self.route.http2() {
+            Http2::Never => false,
+            Http2::Auto => self.is_tls,
+            Http2::Always => true,
+        };
+        // To where a redirect led nobody comes back: nothing to share.
+        has_two && !self.is_stranger && !self.is_old.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn shows_certificate(&self) -> bool {
         !self.is_stranger && self.route.has_certificate()
     }
@@ -77,6 +90,7 @@ impl Target {
             port: port.unwrap_or(if is_tls { 443 } else { 80 }),
             authority: port.map_or_else(|| written.clone(), |port| format!("{written}:{port}")),
             route: route.clone(),
+            is_old: AtomicBool::new(false),
             is_stranger: false,
         };
         Ok(Self { origin: Arc::new(origin), path: path.into() })
@@ -129,6 +143,7 @@ impl Target {
             port: self.origin.port,
             authority: self.origin.authority.clone(),
             route: self.origin.route.clone(),
+            is_old: AtomicBool::new(false),
             is_stranger: true,
         };
         Self { origin: Arc::new(origin), path: self.path }

@@ -16,19 +16,46 @@ const CERTIFICATES_MAX: usize = 512;
 /// The configurations of a route that has something of its own.
 pub(crate) struct Tls {
     /// For the origins that the route was made for.
-    own: Arc<ClientConfig>,
+    own: Spoken,
     /// For origins that a redirect led to: the same trust, and no client certificate.
-    strangers: Arc<ClientConfig>,
+    strangers: Spoken,
     pub(crate) has_certificate: bool,
 }
+
+/// One configuration, by what is offered to the server (ALPN, RFC 7301). They share what sessions are resumed with.
+#[derive(Clone)]
+struct Spoken {
+    /// HTTP/1.1 only.
+    one: Arc<ClientConfig>,
+    /// HTTP/2 and HTTP/1.1.
+    two: Arc<ClientConfig>,
+}
+
+impl Spoken {
+    fn new(mut config: ClientConfig) -> Self {
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let mut two = config.clone();
+        two.alpn_protocols = vec![H2.to_vec(), b"http/1.1".to_vec()];
+        Self { one: Arc::new(config), two: Arc::new(two) }
+    }
+
+    fn config(&self, offers_two: bool) -> Arc<ClientConfig> {
+        Arc::clone(if offers_two { &self.two } else { &self.one })
+    }
+}
+
+/// What HTTP/2 over TLS is called in ALPN (RFC 9113 §3.2).
+pub(crate) const H2: &[u8] = b"h2";
 
 impl Tls {
     /// Reads what was given. It is told now, not at the first call, when something is wrong with it.
     pub(crate) fn build(
         roots: Option<&str>,
+        is_alone: bool,
         identity: Option<(&str, &Secret)>,
     ) -> Result<Self, OutboundError> {
         let mut trusted = match (machine_roots(), roots) {
+            (_, Some(_)) if is_alone => RootCertStore::empty(),
             (Ok(found), _) => found.clone(),
             (Err(_), Some(_)) => RootCertStore::empty(),
             (Err(why), None) => return Err(bad(MACHINE, why.clone())),
@@ -38,7 +65,7 @@ impl Tls {
         }
         let strangers = config(trusted.clone(), None)?;
         let own = match identity {
-            None => Arc::clone(&strangers),
+            None => strangers.clone(),
             Some((chain, key)) => {
                 let chain = certificates(CERTIFICATE, chain)?;
                 let key = PrivateKeyDer::from_pem_slice(key.expose().as_bytes())
@@ -49,8 +76,8 @@ impl Tls {
         Ok(Self { own, strangers, has_certificate: identity.is_some() })
     }
 
-    pub(crate) fn config(&self, is_stranger: bool) -> Arc<ClientConfig> {
-        Arc::clone(if is_stranger { &self.strangers } else { &self.own })
+    pub(crate) fn config(&self, is_stranger: bool, offers_two: bool) -> Arc<ClientConfig> {
+        if is_stranger { &self.strangers } else { &self.own }.config(offers_two)
     }
 }
 
@@ -60,14 +87,13 @@ const KEY: &str = "private key";
 const MACHINE: &str = "trust of this machine";
 
 /// The configuration of every route that has nothing of its own: one for the whole program.
-pub(crate) fn shared_config() -> Result<Arc<ClientConfig>, OutboundError> {
-    static CONFIG: OnceLock<Result<Arc<ClientConfig>, OutboundError>> = OnceLock::new();
-    CONFIG
-        .get_or_init(|| {
-            let roots = machine_roots().as_ref().map_err(|why| bad(MACHINE, why.clone()))?;
-            config(roots.clone(), None)
-        })
-        .clone()
+pub(crate) fn shared_config(offers_two: bool) -> Result<Arc<ClientConfig>, OutboundError> {
+    static CONFIG: OnceLock<Result<Spoken, OutboundError>> = OnceLock::new();
+    let spoken = CONFIG.get_or_init(|| {
+        let roots = machine_roots().as_ref().map_err(|why| bad(MACHINE, why.clone()))?;
+        config(roots.clone(), None)
+    });
+    spoken.as_ref().map(|spoken| spoken.config(offers_two)).map_err(Clone::clone)
 }
 
 /// What this machine trusts, read once.
@@ -91,21 +117,19 @@ fn machine_roots() -> &'static Result<RootCertStore, String> {
 
 type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
-/// HTTP/1.1 only: it is what this room speaks.
-fn config(roots: RootCertStore, identity: Option<Identity>) -> Result<Arc<ClientConfig>, OutboundError> {
+fn config(roots: RootCertStore, identity: Option<Identity>) -> Result<Spoken, OutboundError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| bad("TLS versions", error.to_string()))?
         .with_root_certificates(roots);
-    let mut config = match identity {
+    let config = match identity {
         None => builder.with_no_client_auth(),
         Some((chain, key)) => {
             builder.with_client_auth_cert(chain, key).map_err(|error| bad(CERTIFICATE, told(&error)))?
         }
     };
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    Ok(Spoken::new(config))
 }
 
 fn bad(what: &'static str, why: String) -> OutboundError {

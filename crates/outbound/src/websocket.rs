@@ -65,7 +65,7 @@ pub async fn dial_websocket(
     head.push_trusted("sec-websocket-key", &key);
     head.push_trusted("sec-websocket-protocol", subprotocol);
     let request = Outgoing { method: "GET", head: &head, body: &[], is_replayable: true, deadline };
-    let response = Client::new().send(target, request).await?;
+    let response = Client::new().send_alone(target, request).await?;
     let host = target.origin.host.clone();
     let refused = |why| OutboundError::Upgrade { host: host.clone(), status: response.status, why };
     if response.status != 101 {

@@ -31,6 +31,18 @@ impl Nginx {
     /// # Errors
     /// When there is no nginx on this machine, or when it does not come up; the message holds what it said.
     pub async fn start_tls(server: &str, files: &[(&str, &str)]) -> anyhow::Result<Self> {
+        Self::start("ssl", server, files).await
+    }
+
+    /// The same, and it speaks HTTP/2 to those who offer it.
+    ///
+    /// # Errors
+    /// As [`Nginx::start_tls`].
+    pub async fn start_http2(server: &str, files: &[(&str, &str)]) -> anyhow::Result<Self> {
+        Self::start("ssl http2", server, files).await
+    }
+
+    async fn start(listens: &str, server: &str, files: &[(&str, &str)]) -> anyhow::Result<Self> {
         let nginx = find()?;
         let folder = tempfile::Builder::new().prefix("trunkline-nginx-").tempdir()?;
         for (name, text) in files {
@@ -39,7 +51,7 @@ impl Nginx {
         // Free a moment ago; whoever takes it in between makes the start fail, and the message says so.
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let path = folder.path().join("nginx.conf");
-        std::fs::write(&path, configuration(folder.path(), port, server))?;
+        std::fs::write(&path, configuration(folder.path(), port, listens, server))?;
         let mut starting = command(&nginx);
         starting.arg("-e").arg("stderr").arg("-p").arg(folder.path()).arg("-c").arg(&path);
         let mut started = Self { program: Program::start(starting)?, _folder: folder, port };
@@ -70,7 +82,7 @@ impl Nginx {
 }
 
 /// One process, and every file that it would write elsewhere in the folder.
-fn configuration(folder: &Path, port: u16, server: &str) -> String {
+fn configuration(folder: &Path, port: u16, listens: &str, server: &str) -> String {
     let folder = folder.display();
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .iter()
@@ -79,7 +91,7 @@ fn configuration(folder: &Path, port: u16, server: &str) -> String {
     format!(
         "daemon off;\nmaster_process off;\npid {folder}/nginx.pid;\nerror_log stderr;\n\
          events {{ worker_connections 64; }}\n\
-         http {{\n  access_log off;\n{temporary}  server {{\n    listen 127.0.0.1:{port} ssl;\n{server}\n  }}\n}}\n"
+         http {{\n  access_log off;\n{temporary}  server {{\n    listen 127.0.0.1:{port} {listens};\n{server}\n  }}\n}}\n"
     )
 }
 

@@ -3,11 +3,11 @@
 //! Two layers: the hub-wide part (a mistake there is fatal) and the entries of `integrations` and
 //! `toolsets`, each read on its own. Start reading at [`load`].
 
+pub(crate) mod egress;
 pub(crate) mod emit;
 pub(crate) mod entry;
 pub(crate) mod fields;
 pub(crate) mod hub;
-pub(crate) mod network;
 pub(crate) mod problem;
 pub(crate) mod redact;
 pub(crate) mod said;
@@ -18,6 +18,7 @@ pub(crate) use catalog::yaml as tree;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use egress::Egress;
 use entry::Entry;
 use fields::{Env, Fields, Reading};
 use hub::Hub;
@@ -35,6 +36,8 @@ pub(crate) struct Config {
     pub(crate) file: Option<PathBuf>,
     /// The hub-wide settings.
     pub(crate) hub: Hub,
+    /// The way out.
+    pub(crate) egress: Egress,
     /// The entries of `integrations`, in the file's order.
     pub(crate) entries: Vec<Entry>,
     /// The toolsets that are whole.
@@ -171,22 +174,24 @@ pub(crate) fn parse(file: Option<&Path>, text: &str, env: Env<'_>) -> Config {
             empty.clone()
         }
     };
-    let (hub, entries, toolsets) = match Fields::open(&tree, "", "", &mut reading) {
+    let (hub, egress, entries, toolsets) = match Fields::open(&tree, "", "", &mut reading) {
         Some(mut top) => {
             let hub = hub::read(&mut top, &mut reading);
+            let egress = egress::read_hub(&mut top, &mut reading);
             let entries = top.names("integrations", &mut reading).unwrap_or_default();
             let sets = top.names("toolsets", &mut reading).unwrap_or_default();
             top.finish(&mut reading);
             let entries = entry::read_all(entries, &mut reading, env);
             let toolsets = toolset::read_all(sets, &entries, &mut reading);
-            (hub, entries, toolsets)
+            (hub, egress, entries, toolsets)
         }
-        None => (Hub::default(), Vec::new(), Vec::new()),
+        None => (Hub::default(), Egress::default(), Vec::new(), Vec::new()),
     };
     reading.problems.sort_by_key(|problem| problem.at);
     Config {
         file: file.map(Path::to_owned),
         hub,
+        egress,
         entries,
         toolsets,
         problems: reading.problems,

@@ -85,6 +85,12 @@ pub enum Form {
         /// Where it is.
         from: Path,
     },
+    /// Whichever of the common ways an answer shows: the `Link` header, a member with the next URL, a cursor or token
+    /// under one of its usual names. For APIs that nobody has read the documentation of.
+    Auto {
+        /// Where a cursor goes; by its own name where nothing is said.
+        spot: Option<Spot>,
+    },
     /// `Range: items=0-24`, answered by `Content-Range: items 0-24/319`.
     Range {
         /// The unit.

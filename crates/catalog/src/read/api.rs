@@ -1,6 +1,7 @@
 //! `api`, `auth` and `tools`: an HTTP API.
 
 mod auth;
+mod job;
 mod paging;
 mod parameters;
 mod tools;

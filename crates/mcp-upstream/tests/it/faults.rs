@@ -64,7 +64,7 @@ async fn nobody_there_is_safe_to_retry_and_says_what_to_check() {
 async fn a_private_address_is_refused_unless_the_connection_may() {
     let fake = legacy_fake().await;
     let mut settings = settings(Transport::Http { url: fake.url.clone() });
-    settings.egress_private = false;
+    settings.route = settings.route.under(outbound::EgressRule { private_allowed: false });
     let upstream = McpUpstream::start(settings, parts());
     eventually("it is refused", || upstream.state().status == ConnectionStatus::Error).await;
     let fault = upstream.call(&plain(), call("any")).await.unwrap_err();

@@ -249,7 +249,10 @@ pub fn settings(transport: Transport) -> Settings {
         connect_timeout_ms: 20_000,
         line_bytes_max: 1 << 20,
         result_bytes_max: 1 << 20,
-        egress_private: true,
+        route: outbound::Route::new(
+            outbound::EgressRule { private_allowed: true },
+            outbound::target::CONNECT_TIMEOUT,
+        ),
         tokens: None,
         idle_stop_ms: None,
     }

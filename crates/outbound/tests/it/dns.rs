@@ -65,6 +65,11 @@ impl Dns {
         Self { at, lookups }
     }
 
+    /// Where it listens.
+    pub(crate) fn at(&self) -> SocketAddr {
+        self.at
+    }
+
     /// How many lookups have been made.
     pub(crate) fn lookups(&self) -> usize {
         self.lookups.load(Ordering::SeqCst)

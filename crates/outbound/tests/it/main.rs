@@ -11,6 +11,8 @@
 
 mod authority;
 mod dns;
+mod http2;
+mod http2_rules;
 mod proxy;
 mod rebinding;
 mod redirects;

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use model::Secret;
-use outbound::{EgressRule, OutboundError, Proxy, Route, dial_tcp};
+use outbound::{Bypass, EgressRule, OutboundError, Proxy, Route, dial_tcp};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -192,10 +192,57 @@ async fn what_follows_the_proxys_answer_belongs_to_the_server() {
     assert_eq!(&heard, b"hello\r\n\r\nworld");
 }
 
+#[tokio::test]
+async fn a_proxy_over_tls_is_trusted_as_targets_are_and_the_servers_tls_runs_within() {
+    let (ours, theirs) = (Authority::new("ours"), Authority::new("theirs"));
+    let tls = acceptor(&ours.issue(&["server.example"]), &ours, Asks::Never);
+    let site = Site::start_with(Some(tls), |_| ok("hello")).await;
+    let plain = Site::start_with(None, |_| ok("plainly")).await;
+    for (leads_to, url, said) in
+        [(site.port, "https://server.example/", "hello"), (plain.port, "http://server.example/", "plainly")]
+    {
+        let inner = FakeProxy::start("HTTP/1.1 200 OK\r\n\r\n", leads_to).await;
+        let tls = acceptor(&ours.issue(&["127.0.0.1"]), &ours, Asks::Never);
+        let outer = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = outer.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            loop {
+                let (socket, _) = outer.accept().await.unwrap();
+                let Ok(mut near) = tls.accept(socket).await else { continue };
+                let mut far = TcpStream::connect(("127.0.0.1", inner.port)).await.unwrap();
+                tokio::spawn(async move { tokio::io::copy_bidirectional(&mut near, &mut far).await });
+            }
+        });
+        let route = |trusted: &Authority| {
+            let proxy = Proxy::parse(&format!("https://127.0.0.1:{port}"), OPEN).unwrap();
+            let resolver: Arc<dyn outbound::Resolver> = Arc::new(Says::new(&["1.1.1.1"]));
+            let builder = Route::builder(CLOSED).root_certificates(&trusted.pem).proxy(proxy);
+            builder.resolver(resolver).build().unwrap()
+        };
+        assert_eq!(text(get(url, &route(&ours)).await.unwrap()).await, said);
+        let error = get(url, &route(&theirs)).await.unwrap_err();
+        assert!(error.to_string().contains("TLS with it failed"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_listed_as_without_proxy_is_reached_directly_and_still_judged() {
+    let site = Site::start_with(None, |_| ok("hello")).await;
+    let proxy = FakeProxy::start("HTTP/1.1 403 Forbidden\r\n\r\n", site.port).await;
+    let mut direct = Bypass::default();
+    assert!(direct.add("127.0.0.0/8"));
+    let url = format!("http://127.0.0.1:{}/", site.port);
+    let route = |rule| Route::builder(rule).proxy(proxy.way(OPEN)).bypass(direct.clone()).build().unwrap();
+    assert_eq!(text(get(&url, &route(OPEN)).await.unwrap()).await, "hello");
+    let error = get(&url, &route(CLOSED)).await.unwrap_err();
+    assert!(matches!(error, OutboundError::Refused { .. }), "{error:?}");
+    assert!(proxy.asked().is_empty());
+}
+
 #[test]
-fn only_plain_proxies_are_read_and_nothing_secret_shows() {
+fn only_http_proxies_are_read_and_nothing_secret_shows() {
     for url in [
-        "https://p:1",
+        "ftp://p:1",
         "socks5://p:1",
         "p:1",
         "http://u:s3cr3t@p:1",

@@ -122,3 +122,19 @@ async fn ten_thousand_rounds_let_nothing_private_through() {
     }
     assert_eq!((passed, dns.lookups()), (6_000, 10_000));
 }
+
+#[tokio::test]
+async fn name_servers_of_ones_own_are_asked_and_what_they_say_is_judged() {
+    let dns = Dns::start(|_| vec!["127.0.0.1".parse().unwrap()]).await;
+    let site = crate::site::Site::start_with(None, |_| crate::site::ok("hello")).await;
+    let route = |private_allowed| {
+        let servers = outbound::NameServers::new(&[dns.at()]).unwrap();
+        Route::builder(EgressRule { private_allowed }).resolver(Arc::new(servers)).build().unwrap()
+    };
+    let url = format!("http://only.here.example:{}/", site.port);
+    let response = crate::site::get(&url, &route(true)).await.unwrap();
+    assert_eq!(crate::site::text(response).await, "hello");
+    let error = crate::site::get(&url, &route(false)).await.unwrap_err();
+    assert!(matches!(error, OutboundError::Refused { .. }), "{error:?}");
+    assert!(dns.lookups() >= 2, "it was asked, and nobody else knows the name");
+}

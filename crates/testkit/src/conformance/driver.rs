@@ -47,7 +47,10 @@ pub async fn drive(url: &str, context: &Value, say: &mut dyn FnMut(String)) -> a
         line_bytes_max: BYTES_MAX,
         result_bytes_max: BYTES_MAX,
         // The suite's servers are on loopback.
-        egress_private: true,
+        route: outbound::Route::new(
+            outbound::EgressRule { private_allowed: true },
+            outbound::target::CONNECT_TIMEOUT,
+        ),
         tokens: None,
         idle_stop_ms: None,
     };

@@ -18,6 +18,7 @@ use super::probe::{parts, speak};
 use super::serve::control_runtime;
 use super::{configuration, env};
 use crate::cli::{CatalogVerb, Shared};
+use crate::config::egress::Egress;
 use crate::config::entry::{Shape, of_stored};
 use crate::config::hub::{Limits, Log};
 use crate::say::{Quit, note, out, plain, table};
@@ -48,7 +49,8 @@ pub(crate) fn run(shared: &Shared, verb: &CatalogVerb) -> Result<(), Quit> {
         }
         _ => {}
     }
-    let (folders, is_named) = folders(&configuration(shared, None));
+    let config = configuration(shared, None);
+    let (folders, is_named) = folders(&config);
     if let CatalogVerb::Import { file, slug, operations, out, force } = verb {
         let options = ::catalog::import::Options { slug: slug.clone(), operations: operations.clone() };
         let folder = out.clone().or_else(|| folders.into_iter().next());
@@ -61,7 +63,7 @@ pub(crate) fn run(shared: &Shared, verb: &CatalogVerb) -> Result<(), Quit> {
         CatalogVerb::Show { slug } => show(shared.json, &all, slug),
         CatalogVerb::Verify { slug, pairs, run, timeout } => {
             let timeout_s = run.then_some(*timeout);
-            verify(shared.json, &all, slug.as_deref(), pairs, timeout_s)
+            verify(&config.egress, shared.json, &all, slug.as_deref(), pairs, timeout_s)
         }
     }
 }
@@ -156,6 +158,7 @@ fn find<'a>(all: &'a Gathered, slug: &str) -> Result<&'a (Origin, Arc<Entry>), Q
 }
 
 fn verify(
+    egress: &Egress,
     is_json: bool,
     all: &Gathered,
     slug: Option<&str>,
@@ -173,7 +176,7 @@ fn verify(
     telemetry::start(&Log { level: "off".to_owned(), is_json: false });
     let mut verdicts = Vec::with_capacity(wanted.len());
     for (origin, entry) in wanted {
-        let did = check(entry, &over, timeout_s)?;
+        let did = check(entry, egress, &over, timeout_s)?;
         let (tools, problem) = did.map_or_else(|why| (None, Some(why)), |tools| (tools, None));
         verdicts.push(Verdict { slug: &entry.slug, origin: *origin, tools, problem });
     }
@@ -208,6 +211,7 @@ fn verify(
 /// The outer error is this machine's, the inner one the entry's.
 fn check(
     entry: &Arc<Entry>,
+    egress: &Egress,
     over: &Map<String, Value>,
     timeout_s: Option<u64>,
 ) -> Result<Result<Option<usize>, String>, Quit> {
@@ -242,7 +246,10 @@ fn check(
         )));
     }
     let runtime = control_runtime()?;
-    let mut settings = upstream_settings(&key, &mcp, &Limits::default());
+    let mut settings = match upstream_settings(&key, &mcp, &Limits::default(), egress) {
+        Ok(settings) => settings,
+        Err(fault) => return Ok(Err(fault.advice())),
+    };
     settings.connect_timeout_ms = timeout_s.saturating_mul(1000);
     let spoken = runtime.block_on(async { Ok::<_, Quit>(speak(settings, timeout_s, &parts()?).await) });
     runtime.shutdown_background();

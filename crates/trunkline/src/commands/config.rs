@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::cli::Shared;
 use crate::commands::{configuration, env};
 use crate::config::entry::Shape;
-use crate::config::hub::{Definer, Hub, Store};
+use crate::config::hub::{Definer, Store};
 use crate::config::redact::{HIDDEN, redact};
 use crate::config::{Config, DEFAULT_FILE, data_folder, emit};
 use crate::say::{Quit, note, out, table};
@@ -25,7 +25,7 @@ pub(crate) fn show(shared: &Shared) -> Result<(), Quit> {
     let config = configuration(shared, None);
     let data = data_folder(shared.data.as_deref(), &env);
     let shown = redact(&config.tree, &|_| HIDDEN.to_owned());
-    let settings = settings(&config.hub);
+    let settings = settings(&config);
     if shared.json {
         let settings: serde_json::Map<_, _> = settings
             .into_iter()
@@ -82,7 +82,8 @@ fn origin(config: &Config, name: &str) -> String {
 }
 
 /// Every hub-wide setting with its value.
-fn settings(hub: &Hub) -> Vec<(&'static str, Value)> {
+fn settings(config: &Config) -> Vec<(&'static str, Value)> {
+    let hub = &config.hub;
     let definer = match hub.definer() {
         Definer::Nobody => "nobody",
         Definer::Admin => "admin",
@@ -91,7 +92,7 @@ fn settings(hub: &Hub) -> Vec<(&'static str, Value)> {
         Store::Postgres(_) => "postgres://...",
         other => other.name(),
     };
-    vec![
+    let mut all = vec![
         ("listen", hub.listen.to_string().into()),
         ("public_url", json!(hub.public_url)),
         ("allowed_hosts", json!(hub.allowed_hosts)),
@@ -121,7 +122,16 @@ fn settings(hub: &Hub) -> Vec<(&'static str, Value)> {
         ("retention.hours_days", hub.upkeep.retention.hours_days.into()),
         ("retention.calls_days", hub.upkeep.retention.calls_days.into()),
         ("health_interval", json!(hub.upkeep.health_interval_s)),
-    ]
+    ];
+    // As the file writes them: the files that it names have been read and are not kept by name.
+    let shown = redact(&config.tree, &|_| HIDDEN.to_owned());
+    let said = |name: &str| name.split('.').try_fold(&shown, |node, part| node.get(part)).map(emit::json);
+    let egress = crate::config::egress::SETTINGS.iter();
+    all.extend(
+        egress
+            .map(|(name, usual)| (*name, said(name).filter(|value| !value.is_null()).unwrap_or_else(usual))),
+    );
+    all
 }
 
 #[cfg(test)]
@@ -133,7 +143,7 @@ mod tests {
     fn every_hub_wide_setting_is_shown() {
         let full = crate::config::DEFAULT_FILE;
         let config = parse(None, full, &|_| None);
-        let shown: Vec<_> = settings(&config.hub).into_iter().map(|(name, _)| name).collect();
+        let shown: Vec<_> = settings(&config).into_iter().map(|(name, _)| name).collect();
         for name in &config.known {
             let is_group = config.known.iter().any(|other| other.starts_with(&format!("{name}.")));
             let is_named = ["integrations", "toolsets"].contains(&name.as_str());

@@ -11,10 +11,13 @@ use connector::Inventory;
 use credential::SystemEntropy;
 use mcp_upstream::{EraChoice, McpUpstream, Parts, Settings, Transport};
 use model::{Fault, Key, Secret, SystemClock};
+use outbound::Route;
 use serde_json::{Value, json};
 
+use super::configuration;
 use super::serve::control_runtime;
 use crate::cli::Shared;
+use crate::config::egress::Egress;
 use crate::config::hub::{Limits, Log};
 use crate::say::{Quit, out, plain, table};
 use crate::wiring::{GUARD_ARG, telemetry};
@@ -48,6 +51,11 @@ pub(super) struct Spoken {
 pub(crate) fn run(shared: &Shared, wanted: &Wanted<'_>) -> Result<(), Quit> {
     let transports = transports(wanted)?;
     let headers = headers(wanted.headers)?;
+    // As the hub of this configuration would go. Whoever types the command may reach their own machine.
+    let rule = outbound::EgressRule { private_allowed: true };
+    let egress = configuration(shared, None).egress;
+    let route = Egress::default().build(&egress, rule, None);
+    let route = route.map_err(|error| Quit::usage(Fault::from(error).advice()))?;
     // What connectors log on the way is in the answer already.
     telemetry::start(&Log { level: "off".to_owned(), is_json: false });
     let runtime = control_runtime()?;
@@ -60,7 +68,7 @@ pub(crate) fn run(shared: &Shared, wanted: &Wanted<'_>) -> Result<(), Quit> {
                 if matches!((&transport, era), (Transport::Sse { .. }, EraChoice::Modern)) {
                     continue;
                 }
-                let outcome = attempt(&transport, era, &headers, wanted.timeout_s, &parts).await;
+                let outcome = attempt(&transport, era, &headers, wanted.timeout_s, &route, &parts).await;
                 attempts.push(Attempt { transport: transport.clone(), era, outcome });
             }
         }
@@ -88,6 +96,7 @@ async fn attempt(
     era: EraChoice,
     headers: &[(String, Secret)],
     timeout_s: u64,
+    route: &Route,
     parts: &Parts,
 ) -> Result<Spoken, Fault> {
     let limits = Limits::default();
@@ -103,8 +112,7 @@ async fn attempt(
         connect_timeout_ms: timeout_ms,
         line_bytes_max: limits.line_bytes,
         result_bytes_max: limits.result_bytes,
-        // Whoever types the command may reach their own machine.
-        egress_private: true,
+        route: route.clone(),
         tokens: None,
         idle_stop_ms: None,
     };

@@ -16,6 +16,7 @@ use credential::{resolve_reference, same};
 use model::{Key, Secret};
 use store::ConnectionRow;
 
+use super::egress::Egress;
 use super::fields::{Env, Fields, Reading};
 use super::problem::{Scope, Severity};
 use super::tree::{Mark, Node, Value, Word};
@@ -89,6 +90,22 @@ pub(crate) enum Shape {
     Broken(String),
 }
 
+impl Shape {
+    /// What it says about the way out; `None` where it has none over a network.
+    pub(crate) fn egress(&self) -> Option<&Egress> {
+        match self {
+            Self::Mcp(mcp) => match &mcp.transport {
+                Transport::Stdio { .. } | Transport::Unix(_) => None,
+                Transport::Http(_) | Transport::Sse(_) | Transport::WebSocket(_) | Transport::Tcp { .. } => {
+                    Some(&mcp.egress)
+                }
+            },
+            Self::Api(api) => Some(&api.egress),
+            Self::Later(_) | Self::Off | Self::Broken(_) => None,
+        }
+    }
+}
+
 impl Type {
     /// The word in the file.
     pub(crate) fn name(self) -> &'static str {
@@ -139,6 +156,8 @@ fn read(key: Key, word: &Word, node: &Node, path: &str, reading: &mut Reading<'_
     let mut said = String::new();
     spell(node, env, &mut said);
     let (kind, shape) = shape(word.at, node, path, reading);
+    // What its files hold is part of what it says.
+    said.push_str(shape.egress().map(Egress::said).as_ref().map_or("", Secret::expose));
     let errors = reading.problems.iter().skip(before).filter(|p| p.severity == Severity::Error);
     let reasons: Vec<String> =
         errors.map(|problem| format!("{}: {}: {}", problem.place(), problem.key, problem.reason())).collect();
@@ -230,6 +249,7 @@ fn stored(
 ) -> Entry {
     let nothing: Env<'_> = &|_| None;
     let mut reading = Reading::new(None, nothing);
+    reading.is_stored = true;
     let at = Mark { line: 1, column: 1 };
     let broken = |reason: String| (None, Shape::Broken(reason), String::new());
     let (kind, shape, mut said) = match super::tree::parse(&config.to_string()) {

@@ -24,6 +24,8 @@ pub(crate) struct Reading<'e> {
     pub(crate) known: BTreeSet<String>,
     /// The settings that the file sets, and on which line.
     pub(crate) lines: BTreeMap<String, u32>,
+    /// What is read was made through the API.
+    pub(crate) is_stored: bool,
     file: Option<PathBuf>,
     env: Env<'e>,
 }
@@ -49,9 +51,20 @@ impl<'e> Reading<'e> {
             scope: Scope::Hub,
             known: BTreeSet::new(),
             lines: BTreeMap::new(),
+            is_stored: false,
             file,
             env,
         }
+    }
+
+    /// The file that is read.
+    pub(crate) fn file(&self) -> Option<&std::path::Path> {
+        self.file.as_deref()
+    }
+
+    /// A variable of the environment.
+    pub(crate) fn env(&self, name: &str) -> Option<String> {
+        (self.env)(name)
     }
 
     /// Notes an error.

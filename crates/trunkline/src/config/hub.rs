@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use model::Secret;
 
 use super::fields::{Fields, Reading};
-use super::network::Network;
 use super::said::Said;
 use super::upkeep::{self, Upkeep};
+use outbound::Network;
 
 /// Where the hub listens when nothing says otherwise.
 pub(crate) const LISTEN_DEFAULT: SocketAddr =

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use ::http::{HeaderMap, HeaderName, StatusCode, header};
 use model::Clock;
 
-use crate::config::network::Network;
+use outbound::Network;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// How many proxies in a row are believed.
@@ -140,7 +140,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{Clients, HOPS_MAX, LINES_MAX};
-    use crate::config::network::Network;
+    use outbound::Network;
 
     const PROXY: &str = "10.0.0.1";
 

@@ -17,14 +17,17 @@ use std::time::Duration;
 
 use call::{Mount, MountSettings, Pipeline, ToolLists};
 use connector::Connector;
+use credential::same;
 use mcp_upstream::{EraChoice, McpUpstream};
-use model::{ConnectionStatus, Era, Key};
+use model::{ConnectionStatus, Era, Fault, Key};
+use outbound::EgressRule;
 use store::Store;
 use tokio::runtime::Handle;
 
 use super::manifests::Manifests;
 use super::waiting::Waiting;
 use crate::config::Config;
+use crate::config::egress::Egress;
 use crate::config::entry::{Delegation, Entry, McpEntry, Shape, Transport, Usage};
 use crate::config::hub::Limits;
 
@@ -66,6 +69,8 @@ struct Held {
     /// What the file says, and what the store says, as each was read last.
     of_file: Vec<Entry>,
     of_store: Vec<Entry>,
+    /// The hub's way out, as the file says.
+    egress: Arc<Egress>,
     file_sets: Vec<call::Toolset>,
     stored_sets: Vec<call::Toolset>,
     live: BTreeMap<Key, Live>,
@@ -75,6 +80,8 @@ struct Held {
 struct Live {
     /// The entry that runs.
     entry: Entry,
+    /// The hub's way out that it was brought up with.
+    egress: Arc<Egress>,
     connector: Arc<dyn Connector>,
     settings: MountSettings,
     /// What is wrong with the entry as the file has it now, while an older one runs.
@@ -123,6 +130,9 @@ impl Connections {
         let mut held = self.held();
         held.file.clone_from(&config.file);
         held.of_file.clone_from(&config.entries);
+        if !same(held.egress.said().expose().as_bytes(), config.egress.said().expose().as_bytes()) {
+            held.egress = Arc::new(config.egress.clone());
+        }
         held.file_sets = config.toolsets.iter().map(toolset).collect();
         self.mount(&mut held)
     }
@@ -140,6 +150,10 @@ impl Connections {
         let mut changes = Changes::default();
         let mut retired: Vec<(Key, Arc<dyn Connector>)> = Vec::new();
         let mut before = std::mem::take(&mut held.live);
+        // Who reaches out over a network does it as the hub does; whoever does not, does not mind.
+        let egress = Arc::clone(&held.egress);
+        let goes_out_the_same =
+            |live: &Live| live.entry.shape.egress().is_none() || Arc::ptr_eq(&live.egress, &egress);
         let of_file = held.of_file.iter().map(|entry| (entry, true));
         // A key that the file has is the file's: what was made with it before waits until it is free.
         let taken = |entry: &Entry| held.of_file.iter().any(|other| other.key == entry.key);
@@ -147,7 +161,7 @@ impl Connections {
         for (entry, is_file_managed) in of_file.chain(of_store) {
             let key = entry.key.clone();
             let live = match (before.remove(&key), &entry.shape) {
-                (Some(live), _) if live.entry.is_same_as(entry) => {
+                (Some(live), _) if live.entry.is_same_as(entry) && goes_out_the_same(&live) => {
                     Live { entry: entry.clone(), broken: None, is_file_managed, ..live }
                 }
                 // What runs goes on: one slip of the pen must not take a working connection down.
@@ -174,7 +188,7 @@ impl Connections {
                     if let Shape::Broken(reason) = &entry.shape {
                         tracing::error!(connection = %key, "not connected: {reason}");
                     }
-                    Live { is_file_managed, ..self.bring_up(entry) }
+                    Live { is_file_managed, ..self.bring_up(entry, &egress) }
                 }
             };
             held.live.insert(key, live);
@@ -220,7 +234,7 @@ impl Connections {
         }
     }
 
-    fn bring_up(&self, entry: &Entry) -> Live {
+    fn bring_up(&self, entry: &Entry, egress: &Arc<Egress>) -> Live {
         let waiting = |status, reason| -> Arc<dyn Connector> {
             Arc::new(Waiting::new(
                 status,
@@ -240,12 +254,15 @@ impl Connections {
                                 client_secret; for somebody's leave make it with `trunkline connection new --auth oauth`";
                     waiting(ConnectionStatus::Configuring, Some(what.to_owned()))
                 } else {
-                    McpUpstream::start(self.settings_of(&entry.key, mcp), self.parts.clone())
+                    match self.settings_of(&entry.key, mcp, egress) {
+                        Ok(settings) => McpUpstream::start(settings, self.parts.clone()),
+                        Err(fault) => waiting(ConnectionStatus::Error, Some(fault.advice())),
+                    }
                 }
             }
             Shape::Api(api) => {
                 settings = mount_settings(&api.usage);
-                match self.api_connector(&entry.key, api) {
+                match self.api_connector(&entry.key, api, egress) {
                     Ok(connector) => connector,
                     Err(apis::Wanting::More(what)) => waiting(ConnectionStatus::Configuring, Some(what)),
                     Err(apis::Wanting::Mending(what)) => waiting(ConnectionStatus::Error, Some(what)),
@@ -257,18 +274,31 @@ impl Connections {
             }
             Shape::Broken(reason) => waiting(ConnectionStatus::Error, Some(reason.clone())),
         };
-        Live { entry: entry.clone(), connector, settings, broken: None, is_file_managed: false }
+        let egress = Arc::clone(egress);
+        Live { entry: entry.clone(), egress, connector, settings, broken: None, is_file_managed: false }
     }
 
-    fn settings_of(&self, key: &Key, mcp: &McpEntry) -> mcp_upstream::Settings {
-        let tokens = self.mcp_tokens(key, mcp);
-        mcp_upstream::Settings { tokens, ..upstream_settings(key, mcp, &self.limits) }
+    fn settings_of(
+        &self,
+        key: &Key,
+        mcp: &McpEntry,
+        egress: &Egress,
+    ) -> Result<mcp_upstream::Settings, Fault> {
+        let settings = upstream_settings(key, mcp, &self.limits, egress)?;
+        let tokens = self.mcp_tokens(key, mcp, &settings.route);
+        Ok(mcp_upstream::Settings { tokens, ..settings })
+    }
+
+    /// The hub's way out, as the file says at present.
+    fn egress(&self) -> Arc<Egress> {
+        Arc::clone(&self.held().egress)
     }
 
     /// What runs with exactly these settings.
     fn running_as(&self, entry: &Entry) -> Option<Arc<dyn Connector>> {
         let held = self.held();
         let live = held.live.get(&entry.key).filter(|live| live.entry.is_same_as(entry));
+        let live = live.filter(|live| Arc::ptr_eq(&live.egress, &held.egress));
         live.map(|live| Arc::clone(&live.connector))
     }
 
@@ -278,7 +308,12 @@ impl Connections {
 }
 
 /// The settings that an upstream connector starts with.
-pub(crate) fn upstream_settings(key: &Key, mcp: &McpEntry, limits: &Limits) -> mcp_upstream::Settings {
+pub(crate) fn upstream_settings(
+    key: &Key,
+    mcp: &McpEntry,
+    limits: &Limits,
+    egress: &Egress,
+) -> Result<mcp_upstream::Settings, Fault> {
     let mut idle = None;
     let transport = match &mcp.transport {
         Transport::Stdio { command, args, env, cwd, limits, idle_stop_ms } => {
@@ -305,7 +340,8 @@ pub(crate) fn upstream_settings(key: &Key, mcp: &McpEntry, limits: &Limits) -> m
         }
         Transport::Unix(path) => mcp_upstream::Transport::Unix { path: path.clone() },
     };
-    mcp_upstream::Settings {
+    let result_bytes = mcp.egress.response_bytes.unwrap_or(limits.result_bytes);
+    Ok(mcp_upstream::Settings {
         key: key.clone(),
         transport,
         headers: mcp.headers.clone(),
@@ -317,12 +353,12 @@ pub(crate) fn upstream_settings(key: &Key, mcp: &McpEntry, limits: &Limits) -> m
         sessions: mcp.sessions,
         timeout_ms: mcp.usage.timeout_ms,
         connect_timeout_ms: CONNECT_TIMEOUT_MS,
-        line_bytes_max: limits.line_bytes,
-        result_bytes_max: limits.result_bytes,
-        egress_private: mcp.private_allowed,
+        line_bytes_max: mcp.egress.response_bytes.unwrap_or(limits.line_bytes),
+        result_bytes_max: result_bytes,
+        route: mcp.egress.build(egress, EgressRule { private_allowed: mcp.private_allowed }, None)?,
         tokens: None,
         idle_stop_ms: idle,
-    }
+    })
 }
 
 fn mount_settings(usage: &Usage) -> MountSettings {

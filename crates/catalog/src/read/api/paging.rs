@@ -10,6 +10,7 @@ const FORMS: &[(&str, Word)] = &[
     ("cursor", Word::Cursor),
     ("link", Word::Link),
     ("next_url", Word::NextUrl),
+    ("auto", Word::Auto),
     ("range", Word::Range),
     ("window", Word::Window),
 ];
@@ -21,6 +22,7 @@ enum Word {
     Cursor,
     Link,
     NextUrl,
+    Auto,
     Range,
     Window,
 }
@@ -64,6 +66,12 @@ fn form(word: Word, fields: &mut Fields<'_>, reading: &mut Reading) -> Option<Fo
         },
         Word::Link => Form::Link,
         Word::NextUrl => Form::NextUrl { from: Path::parse(&fields.required_text("from", 256, reading)?) },
+        Word::Auto => Form::Auto {
+            spot: match fields.node("put") {
+                None => None,
+                Some(_) => Some(spot(fields, "put", "", reading)?),
+            },
+        },
         Word::Range => {
             Form::Range { unit: fields.text("unit", 64, reading).unwrap_or_else(|| "items".to_owned()) }
         }
@@ -122,7 +130,7 @@ pub(super) fn parse_spot(text: &str) -> Option<Spot> {
 }
 
 /// `body.PATH`, `header.NAME` or `last.PATH`.
-fn source(fields: &mut Fields<'_>, reading: &mut Reading) -> Option<Source> {
+pub(super) fn source(fields: &mut Fields<'_>, reading: &mut Reading) -> Option<Source> {
     let text = fields.required_text("from", 256, reading)?;
     let found = match text.split_once('.') {
         Some(("body", path)) => Some(Source::Body(Path::parse(path))),

@@ -1,7 +1,7 @@
 //! `tools`: the operations of an API.
 
 use super::super::fields::{Fields, Reading, json};
-use super::{ENCODINGS, Names, paging, parameters};
+use super::{ENCODINGS, Names, job, paging, parameters};
 use crate::api::{Effect, Encoding, Form, Parameter, Part, Path, Place, Tool};
 use crate::schema;
 use crate::template::{Scope, Template};
@@ -87,6 +87,15 @@ fn one(node: &Node, names: &Names, usual: Encoding, reading: &mut Reading) -> Op
     let body = fields.node("body").and_then(|node| part(node, "tools.body", names, 0, reading));
     let encoding = fields.choice("encoding", ENCODINGS, reading).unwrap_or(usual);
     let pagination = paging::read(&mut fields, reading);
+    let job = job::read(&mut fields, reading);
+    if job.is_some() && pagination.is_some() {
+        reading.error(
+            fields.line("job"),
+            "tools.job",
+            "cannot go with `pagination`",
+            "a job's result is read whole",
+        );
+    }
     let usual_place = match (&graphql, is_get || effect == Effect::Read && word.as_deref() != Some("POST")) {
         (Some(_), _) => Place::Variable,
         (None, true) => Place::Query,
@@ -117,6 +126,7 @@ fn one(node: &Node, names: &Names, usual: Encoding, reading: &mut Reading) -> Op
         parameters: list,
         scopes,
         pagination,
+        job,
         from,
         output,
         input,

@@ -10,9 +10,10 @@ use store::ConnectionRow;
 
 use super::Shape;
 use super::later::Later;
-use super::mcp::{egress, is_private_literal};
+use super::mcp::is_private_literal;
 use super::secret::looks_secret;
 use super::usage::{self, Usage};
+use crate::config::egress::{self, Egress};
 use crate::config::fields::{Fields, Reading};
 use crate::config::tree::{Mark, Node, Value};
 
@@ -56,13 +57,15 @@ pub(crate) struct ApiEntry {
     pub(crate) usage: Usage,
     /// May reach private and loopback addresses.
     pub(crate) private_allowed: bool,
+    /// What it says about the way out.
+    pub(crate) egress: Egress,
     /// The connection in the store whose tokens it keeps; `None` in the file, whose tokens are kept in memory.
     pub(crate) row: Option<Box<ConnectionRow>>,
 }
 
 /// Reads the entry. `None` after an error that left nothing to describe.
 pub(super) fn read(at: Mark, mut fields: Fields<'_>, reading: &mut Reading<'_>) -> Option<Shape> {
-    let private_said = egress(&mut fields, reading);
+    let egress = egress::read_entry(&mut fields, reading);
     let written = fields.raw_text("endpoint", reading).map(|(text, _)| text.to_owned());
     let endpoint = fields.text("endpoint", reading);
     if let Some(said) = &endpoint
@@ -119,7 +122,10 @@ pub(super) fn read(at: Mark, mut fields: Fields<'_>, reading: &mut Reading<'_>) 
         secrets,
         usage,
         row: None,
-        private_allowed: private_said.unwrap_or_else(|| written.is_some_and(|url| is_private_literal(&url))),
+        private_allowed: egress
+            .private
+            .unwrap_or_else(|| written.is_some_and(|url| is_private_literal(&url))),
+        egress,
     })))
 }
 

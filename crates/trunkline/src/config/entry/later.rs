@@ -33,7 +33,7 @@ pub(super) fn read(at: Mark, kind: Type, mut fields: Fields<'_>, reading: &mut R
     auth::read(&mut fields, reading);
     fields.number("timeout", 0.001, 86_400.0, reading);
     fields.count("retry_count", 0, 10, reading);
-    super::mcp::egress(&mut fields, reading);
+    crate::config::egress::read_entry(&mut fields, reading);
     fields.finish(reading);
     let mut reason = format!(
         "connections of type `{}` come with a later version of Trunkline; this entry was read and is kept as it is",

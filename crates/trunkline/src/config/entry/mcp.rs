@@ -12,6 +12,7 @@ use super::auth::{self, Auth, Delegation, header_name};
 use super::child::{self, ChildLimits};
 use super::secret::looks_secret;
 use super::usage::{self, Usage};
+use crate::config::egress::{self, Egress};
 use crate::config::fields::{Fields, Reading};
 use crate::config::said::Said;
 use crate::config::tree::Mark;
@@ -33,6 +34,8 @@ pub(crate) struct McpEntry {
     pub(crate) usage: Usage,
     /// May reach private and loopback addresses.
     pub(crate) private_allowed: bool,
+    /// What it says about the way out.
+    pub(crate) egress: Egress,
 }
 
 /// How an MCP server is reached.
@@ -91,7 +94,7 @@ const PROTOCOLS: &[(&str, Protocol)] = &[
 
 /// Reads the entry. `None` after an error that left nothing to describe.
 pub(super) fn read(at: Mark, mut fields: Fields<'_>, reading: &mut Reading<'_>) -> Option<Shape> {
-    let private_said = egress(&mut fields, reading);
+    let egress = egress::read_entry(&mut fields, reading);
     let auth = auth::read(&mut fields, reading);
     let mut headers = headers(&mut fields, reading);
     let era = fields.choice(
@@ -123,16 +126,9 @@ pub(super) fn read(at: Mark, mut fields: Fields<'_>, reading: &mut Reading<'_>) 
         sessions: sessions.unwrap_or_default(),
         delegation,
         usage,
-        private_allowed: private_said.unwrap_or(is_private),
+        private_allowed: egress.private.unwrap_or(is_private),
+        egress,
     })))
-}
-
-/// Reads `egress.private`, when it is said.
-pub(super) fn egress(fields: &mut Fields<'_>, reading: &mut Reading<'_>) -> Option<bool> {
-    let mut egress = fields.map("egress", reading)?;
-    let private = egress.flag("private", reading);
-    egress.finish(reading);
-    private
 }
 
 /// The transport, and whether it names a private address literally.

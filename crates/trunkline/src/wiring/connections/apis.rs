@@ -11,6 +11,7 @@ use serde_json::Value;
 use store::ConnectionRow;
 
 use super::Connections;
+use crate::config::egress::Egress;
 use crate::config::entry::{ApiEntry, Entry, Shape};
 
 /// Why there is no connector.
@@ -26,8 +27,13 @@ type Kept = (Arc<Keeper>, Vec<Grant>);
 
 impl Connections {
     /// The connector of an entry.
-    pub(super) fn api_connector(&self, key: &Key, api: &ApiEntry) -> Result<Arc<HttpApi>, Wanting> {
-        let mut settings = self.api_settings(key, api)?;
+    pub(super) fn api_connector(
+        &self,
+        key: &Key,
+        api: &ApiEntry,
+        egress: &Egress,
+    ) -> Result<Arc<HttpApi>, Wanting> {
+        let mut settings = self.api_settings(key, api, egress)?;
         if let Some(what) = connector_http::lacking(&settings) {
             return Err(Wanting::More(what));
         }
@@ -53,7 +59,7 @@ impl Connections {
         Ok(connector)
     }
 
-    fn api_settings(&self, key: &Key, api: &ApiEntry) -> Result<Settings, Wanting> {
+    fn api_settings(&self, key: &Key, api: &ApiEntry, egress: &Egress) -> Result<Settings, Wanting> {
         let manifests = self.stored.manifests();
         let slug = &api.integration;
         let manifest = api.manifest.clone().or_else(|| manifests.newest(slug)).ok_or_else(|| {
@@ -69,7 +75,7 @@ impl Connections {
         let catalog::Settled { config, .. } = manifest
             .settle(&Value::Object(api.config.clone()))
             .map_err(|problems| Wanting::Mending(problems.to_string().replace('\n', "; ")))?;
-        let route = route_of(api)?;
+        let route = route_of(api, egress)?;
         let method = api.method.or_else(|| spec.auth.first().map(|auth| auth.method));
         Ok(Settings {
             key: key.clone(),
@@ -81,7 +87,7 @@ impl Connections {
             secrets: api.secrets.clone(),
             tokens: None,
             timeout_ms: u32::try_from(api.usage.timeout_ms).unwrap_or(u32::MAX),
-            result_bytes_max: self.limits.result_bytes,
+            result_bytes_max: api.egress.response_bytes.unwrap_or(self.limits.result_bytes),
             route,
             entry: manifest,
         })
@@ -114,7 +120,7 @@ impl Connections {
             Shape::Broken(why) => return Err(Fault::new(Code::BAD_ARGUMENTS, why.clone())),
             _ => return Err(Fault::new(Code::BAD_ARGUMENTS, "it does not sign in with OAuth")),
         };
-        let settings = self.api_settings(key, api).map_err(Wanting::fault)?;
+        let settings = self.api_settings(key, api, &self.egress()).map_err(Wanting::fault)?;
         if let Some(what) = connector_http::lacking(&settings) {
             return Err(Wanting::More(what).fault());
         }
@@ -134,14 +140,14 @@ impl Connections {
 
     /// What is wrong with a connection's settings, credentials aside.
     pub(super) fn check_api(&self, key: &Key, api: &ApiEntry) -> Result<(), Fault> {
-        self.api_settings(key, api).map(|_| ()).map_err(Wanting::fault)
+        self.api_settings(key, api, &self.egress()).map(|_| ()).map_err(Wanting::fault)
     }
 
     /// Tries a connection out; how many tools it has.
     pub(super) async fn try_out_api(&self, key: &Key, api: &ApiEntry, entry: &Entry) -> Result<usize, Fault> {
         let connector = match self.running_as(entry) {
             Some(running) => running,
-            None => self.api_connector(key, api).map_err(Wanting::fault)?,
+            None => self.api_connector(key, api, &self.egress()).map_err(Wanting::fault)?,
         };
         connector.refresh().await?;
         Ok(connector.inventory().tools.len())
@@ -149,14 +155,12 @@ impl Connections {
 }
 
 /// How an API is reached. A client certificate belongs to the socket, not to the requests.
-fn route_of(api: &ApiEntry) -> Result<Route, Wanting> {
-    let mut route = Route::builder(EgressRule { private_allowed: api.private_allowed });
-    if let (Some(certificate), Some(key)) = (api.secrets.get("certificate"), api.secrets.get("private_key"))
-        && api.method == Some(AuthMethod::Certificate)
-    {
-        route = route.client_certificate(certificate.expose(), key.clone());
-    }
-    route.build().map_err(|error| Wanting::Mending(Fault::from(error).advice()))
+fn route_of(api: &ApiEntry, egress: &Egress) -> Result<Route, Wanting> {
+    let pair = api.secrets.get("certificate").zip(api.secrets.get("private_key"));
+    let given = pair.filter(|_| api.method == Some(AuthMethod::Certificate));
+    let rule = EgressRule { private_allowed: api.private_allowed };
+    let route = api.egress.build(egress, rule, given.map(|(certificate, key)| (certificate.expose(), key)));
+    route.map_err(|error| Wanting::Mending(Fault::from(error).advice()))
 }
 
 // === impl Wanting ===

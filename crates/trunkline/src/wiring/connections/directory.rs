@@ -181,7 +181,7 @@ impl api::Directory for Connections {
             running.refresh().await?;
             return count_tools(&running.inventory(), min_tools);
         }
-        let (settings, parts) = (self.settings_of(&row.key, mcp), self.parts.clone());
+        let (settings, parts) = (self.settings_of(&row.key, mcp, &self.egress())?, self.parts.clone());
         let trial = self.control.spawn(async move {
             let upstream = McpUpstream::start(settings, parts);
             let tried = upstream.refresh().await.and_then(|()| count_tools(&upstream.inventory(), min_tools));

@@ -19,19 +19,19 @@ use crate::config::entry::{Delegation, McpEntry, Transport};
 
 impl Connections {
     /// Where the tokens of an MCP server come from, where it signs in with them.
-    pub(super) fn mcp_tokens(&self, key: &Key, mcp: &McpEntry) -> Option<Leave> {
+    pub(super) fn mcp_tokens(&self, key: &Key, mcp: &McpEntry, route: &Route) -> Option<Leave> {
         let delegation = mcp.delegation.as_ref()?;
         let tokens: Arc<dyn Tokens> = match (&delegation.row, &delegation.registered) {
             (None, _) => Arc::new(Machine {
                 url: url_of(mcp).unwrap_or_default(),
-                route: route_of(mcp),
+                route: route.clone(),
                 identity: identity_of(delegation, ""),
                 key: key.clone(),
                 parts: self.keeper_parts(None),
                 keeper: OnceCell::new(),
             }),
             (Some(row), Some(registered)) => {
-                let provider = registered.provider(key.as_str(), route_of(mcp));
+                let provider = registered.provider(key.as_str(), route.clone());
                 Arc::new(Keeper::new(provider, Own::Leave, key.to_string(), self.keeper_parts(Some(row))))
             }
             (Some(_), None) => Arc::new(Wanting(key.clone())),
@@ -63,13 +63,19 @@ impl Connections {
             (Some(registered), false) => registered.clone(),
             _ => self.become_client(row, mcp, delegation, &url, &identity).await?,
         };
-        let provider = registered.provider(row.key.as_str(), route_of(mcp));
+        let provider = registered.provider(row.key.as_str(), self.route_of(mcp)?);
         let parts = self.keeper_parts(Some(row));
         let has_device = provider.device_url.is_some();
         let has_browser = !provider.authorization_url.is_empty();
         let name = row.name.clone();
         let keeper = Arc::new(Keeper::new(provider, Own::Leave, row.key.to_string(), parts));
         Ok(api::Leave { name, keeper, has_browser, has_device })
+    }
+
+    /// How a server is reached, and whoever gives tokens for it.
+    fn route_of(&self, mcp: &McpEntry) -> Result<Route, Fault> {
+        let rule = EgressRule { private_allowed: mcp.private_allowed };
+        Ok(mcp.egress.build(&self.egress(), rule, None)?)
     }
 
     async fn become_client(
@@ -80,7 +86,7 @@ impl Connections {
         url: &str,
         identity: &Identity,
     ) -> Result<Registered, Fault> {
-        let route = route_of(mcp);
+        let route = self.route_of(mcp)?;
         let challenge = mcp_upstream::challenge_of(url, &route).await?.unwrap_or_default();
         let found = discover(url, &challenge, &route).await?;
         let before = delegation.registered.as_ref();
@@ -107,10 +113,6 @@ impl Connections {
         credentials.put(row, new).await?;
         Ok(registered)
     }
-}
-
-fn route_of(mcp: &McpEntry) -> Route {
-    Route::new(EgressRule { private_allowed: mcp.private_allowed }, outbound::target::CONNECT_TIMEOUT)
 }
 
 /// The server's URL, as HTTP has it.

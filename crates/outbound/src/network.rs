@@ -1,18 +1,19 @@
-//! A network of IP addresses, as `trusted_proxies` names them: `10.0.0.0/8`, or one address.
+//! A network of IP addresses as people write it: `10.0.0.0/8`, or one address.
 
 use std::fmt;
 use std::net::IpAddr;
 
 /// Addresses that begin with the same bits. IPv4 inside of IPv6 (`::ffff:10.0.0.1`) is IPv4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Network {
+pub struct Network {
     address: IpAddr,
     bits: u8,
 }
 
 impl Network {
     /// `None` for what is not one.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
         let (address, bits) = match text.split_once('/') {
             Some((address, bits)) => (address, Some(bits.parse::<u8>().ok()?)),
             None => (text, None),
@@ -33,7 +34,8 @@ impl Network {
     }
 
     /// Whether the address is in it.
-    pub(crate) fn contains(&self, address: IpAddr) -> bool {
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {
             (IpAddr::V4(own), IpAddr::V4(other)) => {
                 (own.to_bits() ^ other.to_bits()).leading_zeros() >= u32::from(self.bits)
