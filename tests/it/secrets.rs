@@ -34,8 +34,11 @@ impl Vendor {
             for stream in listener.incoming() {
                 let Ok(mut stream) = stream else { return };
                 let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
-                while let Some(Ok(line)) = lines.next().filter(|line| line.as_ref().is_ok_and(|l| !l.is_empty())) {
-                    if let Some((_, value)) = line.split_once(':').filter(|(n, _)| n.eq_ignore_ascii_case("authorization"))
+                while let Some(Ok(line)) =
+                    lines.next().filter(|line| line.as_ref().is_ok_and(|l| !l.is_empty()))
+                {
+                    if let Some((_, value)) =
+                        line.split_once(':').filter(|(n, _)| n.eq_ignore_ascii_case("authorization"))
                     {
                         noting.lock().unwrap().push(value.trim().to_owned());
                     }
@@ -60,7 +63,7 @@ impl Vendor {
 
 /// The stand-in.
 struct Vault {
-    program: Program,
+    _program: Program,
     url: String,
 }
 
@@ -70,12 +73,13 @@ impl Vault {
         command.arg(port.to_string()).args(Some(namespace).filter(|name| !name.is_empty()));
         let mut program = Program::start(command).unwrap();
         let ready: Value = serde_json::from_str(&program.line(START).await.unwrap()).unwrap();
-        Self { program, url: ready["url"].as_str().unwrap().to_owned() }
+        Self { _program: program, url: ready["url"].as_str().unwrap().to_owned() }
     }
 
     async fn ask(&self, method: Method, path: &str, body: Value) -> Value {
         let headers = [("x-vault-token", "root"), ("x-vault-namespace", "team")];
-        let reply = send(method, &format!("{}/v1/{path}", self.url), &headers, body.to_string()).await.unwrap();
+        let reply =
+            send(method, &format!("{}/v1/{path}", self.url), &headers, body.to_string()).await.unwrap();
         assert!(reply.status.is_success(), "{path}: {}", reply.status);
         serde_json::from_str(&reply.text().await.unwrap()).unwrap_or_default()
     }
@@ -185,28 +189,40 @@ async fn what_vault_keeps_is_used_and_a_new_value_takes_effect_without_a_restart
 async fn a_source_that_is_down_stops_nobody_else_and_is_found_when_it_is_back() {
     let vendor = Vendor::start();
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("token");
+    std::fs::write(&token, "over").unwrap();
     let config = json!({
-        "secrets": { "ttl": 1, "vault": { "address": format!("http://127.0.0.1:{port}"), "token": "${HOME}" } },
+        "secrets": { "ttl": 1, "vault": { "address": format!("http://127.0.0.1:{port}"),
+            "token": format!("${{file:{}}}", token.display()) } },
         "integrations": { "acme": vendor.entry("${vault:acme#key}"), "well": entry(&[]).unwrap() },
     });
-    // Any text will do as a token until there is somebody to show it to.
     let hub = Hub::start(&config.to_string()).await.unwrap();
     hub.wait_for_tools("/mcp/c/well").await.unwrap();
     let why = reason(&hub, "acme").await;
-    assert!(why.contains("${vault:acme#key}") && why.contains("credentials.key") && why.contains("connect"), "{why}");
+    assert!(
+        why.contains("${vault:acme#key}") && why.contains("credentials.key") && why.contains("connect"),
+        "{why}"
+    );
     let (status, said) = call(&hub, "acme").await;
     assert!(status >= 500 && said.contains("${vault:acme#key}"), "{status} {said}");
     assert!(vendor.seen.lock().unwrap().is_empty(), "the vendor was called without the secret");
 
-    let mut vault = Vault::start(port, "").await;
+    let vault = Vault::start(port, "").await;
+    vault.put("acme", json!({ "key": "canary-one" })).await;
     hub.until("the token is refused", async || {
         let why = reason(&hub, "acme").await;
-        anyhow::ensure!(why.contains("does not take the token") && why.contains("secrets.vault.token"), "{why}");
+        anyhow::ensure!(
+            why.contains("does not take the token") && why.contains("secrets.vault.token"),
+            "{why}"
+        );
         Ok(())
     })
     .await
     .unwrap();
-    vault.program.stop().unwrap();
+    assert!(vendor.seen.lock().unwrap().is_empty(), "the vendor was called without the secret");
+    std::fs::write(&token, "root").unwrap();
+    shown(&hub, &vendor, "acme", "canary-one").await;
 }
 
 #[tokio::test]
@@ -218,9 +234,7 @@ async fn each_reason_names_the_reference_and_what_to_do() {
     vault.ask(Method::DELETE, "secret/data/gone", json!({})).await;
     vault.ask(Method::POST, "kv1/old", json!({ "key": "canary-four" })).await;
     vault.ask(Method::POST, "kv1/data/old", json!({ "key": "canary-four" })).await;
-    let token = vault
-        .token(&["secret/data/fine", "secret/data/gone", "secret/data/nothing", "kv1/"])
-        .await;
+    let token = vault.token(&["secret/data/fine", "secret/data/gone", "secret/data/nothing", "kv1/"]).await;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("token");
     std::fs::write(&path, &token).unwrap();
@@ -256,11 +270,24 @@ async fn each_reason_names_the_reference_and_what_to_do() {
         assert!(why.contains("auth.credentials.key") && !why.contains("canary"), "{why}");
     }
 
-    let doctor = hub.command(&["doctor", "--json", "--config"]).unwrap().arg(hub.folder().join("trunkline.yaml")).output().unwrap();
+    let doctor = hub
+        .command(&["doctor", "--json", "--config"])
+        .unwrap()
+        .arg(hub.folder().join("trunkline.yaml"))
+        .output()
+        .unwrap();
     let doctor = String::from_utf8_lossy(&doctor.stdout).into_owned();
-    assert!(doctor.contains("${vault:fine#key} can be read") && doctor.contains("permission denied"), "{doctor}");
+    assert!(
+        doctor.contains("${vault:fine#key} can be read") && doctor.contains("permission denied"),
+        "{doctor}"
+    );
     assert!(!doctor.contains("canary"), "{doctor}");
-    let check = hub.command(&["check", "--config"]).unwrap().arg(hub.folder().join("trunkline.yaml")).output().unwrap();
+    let check = hub
+        .command(&["check", "--config"])
+        .unwrap()
+        .arg(hub.folder().join("trunkline.yaml"))
+        .output()
+        .unwrap();
     let check = String::from_utf8_lossy(&check.stdout).into_owned();
     assert!(check.contains("${vault:secretive#key} is not looked up here"), "{check}");
 
@@ -269,7 +296,10 @@ async fn each_reason_names_the_reference_and_what_to_do() {
     hub.until("the connection ends with its secret", async || {
         let state = state(&hub, "fine").await?;
         let why = state["reason"].to_string();
-        anyhow::ensure!(state["status"] == "error" && why.contains("sealed") && why.contains("unseal"), "{state}");
+        anyhow::ensure!(
+            state["status"] == "error" && why.contains("sealed") && why.contains("unseal"),
+            "{state}"
+        );
         Ok(())
     })
     .await
