@@ -349,9 +349,12 @@ async fn what_aws_keeps_is_used_and_a_new_value_takes_effect() {
     moto.args(["-m", "moto.server", "-H", "127.0.0.1", "-p", &port.to_string()]);
     let _moto = Program::start(moto).unwrap();
     let url = format!("http://127.0.0.1:{port}");
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("key"), "AKIAIOSFODNN7EXAMPLE").unwrap();
+    let key = format!("${{file:{}}}", folder.path().join("key").display());
     let config = json!({
         "secrets": { "ttl": 1, "aws": { "region": "eu-central-1", "endpoint": url,
-            "access_key_id": "${HOME}", "secret_access_key": "${HOME}" } },
+            "access_key_id": key, "secret_access_key": key } },
         "integrations": {
             "acme": vendor.entry("${aws-sm:prod/acme#key}"),
             "plain": vendor.entry("${aws-sm:prod/plain}"),

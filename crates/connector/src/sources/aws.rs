@@ -88,6 +88,13 @@ fn fields_of(status: u16, answer: &Value, name: &str) -> Result<Fields, Failure>
     if status != 200 {
         return Err(trouble(status, answer, name));
     }
+    if answer.get("ARN").is_none() {
+        return Err(Failure {
+            outcome: "failed",
+            why: format!("what answers for `{name}` is not AWS Secrets Manager"),
+            hint: "check `secrets.aws.endpoint` and the form of the keys".to_owned(),
+        });
+    }
     let Some(text) = answer.get("SecretString").and_then(Value::as_str) else {
         return Err(Failure {
             outcome: "binary",
