@@ -27,6 +27,7 @@ mod oauth;
 mod peers;
 mod reload;
 mod revoked;
+mod secrets;
 mod sessions;
 mod tasks;
 mod typescript;

@@ -1,23 +1,17 @@
-//! AWS Signature Version 4, as docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
-//! has it.
+//! Puts an AWS signature (`credential::sigv4`) on a request.
 
-use credential::sign::{Hash, hex, keyed_hash, sha256};
-use model::{Secret, Timestamp};
+use credential::sign::{hex, sha256};
+use credential::sigv4::{Signed, amz_date, authorization};
+use model::Timestamp;
 
 use crate::build::Draft;
 use crate::flat::encoded;
 
-/// Whose request it is.
-pub(crate) struct Keys<'a> {
-    pub(crate) access_key_id: &'a Secret,
-    pub(crate) secret_access_key: &'a Secret,
-    pub(crate) session_token: Option<&'a Secret>,
-}
+pub(crate) use credential::sigv4::Keys;
 
 /// Adds `x-amz-date`, `x-amz-content-sha256`, the session token and the signature.
 pub(crate) fn sign(draft: &mut Draft, keys: &Keys<'_>, service: &str, region: &str, now: Timestamp) {
-    let time: String = now.to_rfc3339().chars().filter(|c| !matches!(c, '-' | ':')).collect();
-    let day = time.get(..8).unwrap_or_default().to_owned();
+    let time = amz_date(now);
     let (body, kind) = draft.body_bytes();
     let digest = hex(&sha256(&body));
     if let Some(kind) = kind
@@ -31,16 +25,13 @@ pub(crate) fn sign(draft: &mut Draft, keys: &Keys<'_>, service: &str, region: &s
         draft.put_header("x-amz-security-token", token.expose().to_owned());
     }
     let host = draft.origin.split("://").nth(1).unwrap_or_default().to_owned();
-    let mut signed: Vec<(String, String)> = draft
+    let headers: Vec<(String, String)> = draft
         .headers
         .iter()
         .filter(|(name, _)| name.starts_with("x-amz-") || name == "content-type")
         .map(|(name, value)| (name.clone(), value.split_whitespace().collect::<Vec<_>>().join(" ")))
         .chain([("host".to_owned(), host)])
         .collect();
-    signed.sort();
-    let names = signed.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(";");
-    let lines: String = signed.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
     let mut query: Vec<String> =
         draft.query.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect();
     query.sort();
@@ -50,17 +41,9 @@ pub(crate) fn sign(draft: &mut Draft, keys: &Keys<'_>, service: &str, region: &s
     } else {
         draft.path.split('/').map(encoded).collect::<Vec<_>>().join("/")
     };
-    let canonical = format!("{}\n{path}\n{}\n{lines}\n{names}\n{digest}", draft.method, query.join("&"));
-    let scope = format!("{day}/{region}/{service}/aws4_request");
-    let text = format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{}", hex(&sha256(canonical.as_bytes())));
-    let mut key = format!("AWS4{}", keys.secret_access_key.expose()).into_bytes();
-    for part in [&day, region, service, "aws4_request"] {
-        key = keyed_hash(Hash::Sha256, &key, part.as_bytes());
-    }
-    let signature = hex(&keyed_hash(Hash::Sha256, &key, text.as_bytes()));
-    let id = keys.access_key_id.expose();
-    let value =
-        format!("AWS4-HMAC-SHA256 Credential={id}/{scope}, SignedHeaders={names}, Signature={signature}");
+    let request =
+        Signed { method: &draft.method, path: &path, query: &query.join("&"), headers, digest: &digest };
+    let value = authorization(request, keys, service, region, &time).expose().to_owned();
     draft.put_header("authorization", value);
 }
 

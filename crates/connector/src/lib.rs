@@ -10,6 +10,7 @@ pub mod ctx;
 pub mod inventory;
 pub mod oauth;
 pub mod request;
+pub mod sources;
 
 use std::sync::Arc;
 

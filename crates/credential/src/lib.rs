@@ -7,19 +7,22 @@
 mod digest;
 mod entropy;
 mod envelope;
+mod external;
 mod master;
 mod passphrase;
 mod reference;
 mod seal;
 pub mod sign;
+pub mod sigv4;
 
 pub use digest::{KeyDigester, same};
 pub use entropy::SystemEntropy;
 pub use envelope::{EnvelopeError, KeyRing, Place, Sealed, WrappingKey};
+pub use external::{External, Keeper, Location, Looked};
 pub use master::{KEY_FILE, MasterKey, MasterKeyError, MasterKeyOrigin, MasterKeySources, RunCommand};
 pub use passphrase::{
     PASSPHRASE_ALGORITHM, PASSPHRASE_LEN_MAX, PASSPHRASE_LEN_MIN, PassSealed, PassphraseError, ROUNDS_MAX,
     ROUNDS_MIN, open_under, seal_under,
 };
-pub use reference::{ReferenceError, has_reference, resolve_reference};
+pub use reference::{ReferenceError, has_reference, resolve_reference, resolve_with};
 pub use seal::AeadSealer;

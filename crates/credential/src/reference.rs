@@ -1,5 +1,5 @@
-//! Where a secret in the configuration really comes from: `${NAME}`, `${NAME:-default}` and
-//! `${file:/path}` inside a text. `$${` stands for a literal `${`.
+//! Where a secret in the configuration really comes from: `${NAME}`, `${NAME:-default}`, `${file:/path}`, and what
+//! other systems keep ([`External`]), inside a text. `$${` stands for a literal `${`.
 
 use std::io::Read;
 use std::path::Path;
@@ -7,6 +7,8 @@ use std::path::Path;
 use model::{Code, Fault, Secret};
 use thiserror::Error;
 use zeroize::Zeroizing;
+
+use crate::{External, Looked};
 
 /// The largest secret file, in bytes.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
@@ -41,11 +43,17 @@ pub enum ReferenceError {
         /// Which file.
         path: String,
     },
-    /// External vaults are not served yet.
-    #[error("`{reference}` names an external vault, which this version cannot read")]
-    Vault {
+    /// The system that keeps it has not given it.
+    #[error("`{reference}`: {why}")]
+    External {
         /// Which reference.
         reference: String,
+        /// Why.
+        why: String,
+        /// What to do.
+        hint: String,
+        /// There was a value, which is too old to be used.
+        is_expired: bool,
     },
 }
 
@@ -68,8 +76,25 @@ pub fn has_reference(text: &str) -> bool {
 /// A variable that is set to nothing counts as unset, as in the shell's `:-`.
 ///
 /// # Errors
-/// [`ReferenceError`], naming the variable or file.
+/// [`ReferenceError`], naming the variable or file. What other systems keep is an error here.
 pub fn resolve_reference(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Secret, ReferenceError> {
+    resolve_with(text, env, &|_| Looked::Failed {
+        why: "what another system keeps cannot stand here".to_owned(),
+        hint: "write ${NAME} or ${file:/absolute/path}; sources of secrets are for `integrations`".to_owned(),
+        is_expired: false,
+    })
+}
+
+/// The same where what other systems keep may stand: `outside` tells what they hold. What it has not looked up
+/// becomes the reference itself.
+///
+/// # Errors
+/// [`ReferenceError`], naming the variable, file or reference.
+pub fn resolve_with(
+    text: &str,
+    env: &dyn Fn(&str) -> Option<String>,
+    outside: &dyn Fn(&External) -> Looked,
+) -> Result<Secret, ReferenceError> {
     let mut out = Zeroizing::new(String::with_capacity(text.len()));
     let mut rest = text;
     while let Some(at) = rest.find("${") {
@@ -83,7 +108,7 @@ pub fn resolve_reference(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Re
         }
         out.push_str(before);
         let (inner, behind) = after.split_once('}').ok_or_else(|| malformed(after))?;
-        out.push_str(&resolve_one(inner, env)?);
+        out.push_str(&resolve_one(inner, env, outside)?);
         rest = behind;
     }
     out.push_str(rest);
@@ -98,16 +123,13 @@ impl ReferenceError {
     pub fn fault(&self) -> Fault {
         let hint = match self {
             Self::Unset { name } => format!("set {name}, or write ${{{name}:-default}}"),
-            Self::Malformed { .. } => {
-                "write ${NAME}, ${NAME:-default} or ${file:/absolute/path}; $${ is a literal ${".to_owned()
-            }
+            Self::Malformed { .. } => "write ${NAME}, ${NAME:-default}, ${file:/absolute/path}, \
+                                       ${vault:PATH#FIELD} or ${aws-sm:NAME#FIELD}; $${ is a literal ${"
+                .to_owned(),
             Self::File { path, .. } | Self::NotText { path } => {
                 format!("check that the hub's user may read {path} and that it holds only the secret")
             }
-            Self::Vault { .. } => {
-                "vault references come with the credentials work; use ${NAME} or ${file:/path} until then"
-                    .to_owned()
-            }
+            Self::External { hint, .. } => hint.clone(),
         };
         let source = std::error::Error::source(self).map(|s| format!(": {s}")).unwrap_or_default();
         Fault::new(Code::MISCONFIGURED, format!("{self}{source}")).with_hint(hint)
@@ -118,14 +140,23 @@ impl ReferenceError {
 fn resolve_one(
     inner: &str,
     env: &dyn Fn(&str) -> Option<String>,
+    outside: &dyn Fn(&External) -> Looked,
 ) -> Result<Zeroizing<String>, ReferenceError> {
-    // `:-` begins a default, also behind a variable that happens to be called `file` or `vault`.
+    // `:-` begins a default, also behind a variable that happens to be called `file`.
     let behind = |scheme: &str| inner.strip_prefix(scheme).filter(|rest| !rest.starts_with('-'));
     if let Some(path) = behind("file:") {
         return read_file(path);
     }
-    if behind("vault:").is_some() {
-        return Err(ReferenceError::Vault { reference: format!("${{{}}}", shorten(inner)) });
+    if let Some(read) = External::read(inner) {
+        let external = read.ok_or_else(|| malformed(inner))?;
+        let reference = external.to_string();
+        return match outside(&external) {
+            Looked::Value(value) => Ok(Zeroizing::new(value.expose().to_owned())),
+            Looked::Failed { why, hint, is_expired } => {
+                Err(ReferenceError::External { reference, why, hint, is_expired })
+            }
+            Looked::Unread => Ok(Zeroizing::new(reference)),
+        };
     }
     let (name, default) =
         inner.split_once(":-").map_or((inner, None), |(name, default)| (name, Some(default)));
@@ -174,7 +205,8 @@ fn shorten(text: &str) -> String {
 mod tests {
     use model::Code;
 
-    use super::{ReferenceError, has_reference, resolve_reference};
+    use super::{ReferenceError, has_reference, resolve_reference, resolve_with};
+    use crate::Looked;
 
     fn env(name: &str) -> Option<String> {
         match name {
@@ -219,14 +251,35 @@ mod tests {
     }
 
     #[test]
-    fn misspelt_references_and_vaults_are_refused_and_never_taken_literally() {
-        for text in ["${TOKEN", "${}", "${1A}", "${A B}", "${NONE:-${TOKEN}}", "${file:relative}", "${file:}"]
-        {
+    fn misspelt_references_are_refused_and_never_taken_literally() {
+        for text in [
+            "${TOKEN",
+            "${}",
+            "${1A}",
+            "${A B}",
+            "${NONE:-${TOKEN}}",
+            "${file:relative}",
+            "${file:}",
+            "${vault:secret/x}",
+            "${aws-sm:}",
+        ] {
             assert!(matches!(resolve_reference(text, &env), Err(ReferenceError::Malformed { .. })), "{text}");
         }
         let error = resolve_reference("${vault:secret/data/x#key}", &env).unwrap_err();
-        assert!(matches!(error, ReferenceError::Vault { .. }));
-        assert!(error.fault().hint.contains("credentials work"));
+        assert!(
+            matches!(error, ReferenceError::External { .. }) && error.fault().hint.contains("integrations")
+        );
+    }
+
+    #[test]
+    fn what_another_system_keeps_is_put_into_the_text_where_it_may_stand() {
+        let kept = |external: &crate::External| match external.field.as_deref() {
+            Some("key") => Looked::Value(model::Secret::new("kept".to_owned())),
+            _ => Looked::Unread,
+        };
+        let text = "Bearer ${vault:a/b#key} ${TOKEN} ${aws-sm:c}";
+        let value = resolve_with(text, &env, &kept).unwrap();
+        assert_eq!(value.expose(), "Bearer kept s3cret ${aws-sm:c}");
     }
 
     #[test]

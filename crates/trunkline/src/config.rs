@@ -11,6 +11,7 @@ pub(crate) mod hub;
 pub(crate) mod problem;
 pub(crate) mod redact;
 pub(crate) mod said;
+pub(crate) mod secrets;
 pub(crate) mod toolset;
 pub(crate) mod upkeep;
 pub(crate) use catalog::yaml as tree;
@@ -20,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 use egress::Egress;
 use entry::Entry;
-use fields::{Env, Fields, Reading};
+use fields::{Env, Fields, Outside, Reading, UNREAD, Used};
 use hub::Hub;
 use problem::{Problem, Scope, Severity, shown};
 use toolset::Toolset;
@@ -44,6 +45,8 @@ pub(crate) struct Config {
     pub(crate) toolsets: Vec<Toolset>,
     /// Everything that is wrong.
     pub(crate) problems: Vec<Problem>,
+    /// What the entries take from sources of secrets.
+    pub(crate) references: Vec<Used>,
     /// On which line each setting stands.
     pub(crate) lines: BTreeMap<String, u32>,
     /// Settings that the command line or the environment decided, and which.
@@ -78,13 +81,18 @@ impl Config {
 
 /// Finds and reads the configuration. Never fails: what is wrong is in [`Config::problems`].
 pub(crate) fn load(wanted: &Wanted, env: Env<'_>) -> Config {
+    load_with(wanted, env, UNREAD)
+}
+
+/// The same with what sources of secrets hold.
+pub(crate) fn load_with(wanted: &Wanted, env: Env<'_>, outside: Outside<'_>) -> Config {
     let file = locate(wanted.file.as_deref(), env);
     let mut config = match &file {
-        None => parse(None, "", env),
+        None => parse_with(None, "", env, outside),
         Some(path) => match std::fs::read_to_string(path) {
-            Ok(text) => parse(Some(path), &text, env),
+            Ok(text) => parse_with(Some(path), &text, env, outside),
             Err(error) => {
-                let mut config = parse(Some(path), "", env);
+                let mut config = parse_with(Some(path), "", env, outside);
                 let hint =
                     "name a readable file with --config; `trunkline config default` prints one".to_owned();
                 config.problems.push(Problem {
@@ -160,9 +168,15 @@ pub(crate) fn data_folder(flag: Option<&Path>, env: Env<'_>) -> PathBuf {
     base.unwrap_or_else(|| PathBuf::from(".")).join("trunkline")
 }
 
-/// Reads a configuration text.
+/// Reads a configuration text, references to sources for their form only.
+#[cfg(test)]
 pub(crate) fn parse(file: Option<&Path>, text: &str, env: Env<'_>) -> Config {
-    let mut reading = Reading::new(file.map(shown), env);
+    parse_with(file, text, env, UNREAD)
+}
+
+/// Reads a configuration text.
+fn parse_with(file: Option<&Path>, text: &str, env: Env<'_>, outside: Outside<'_>) -> Config {
+    let mut reading = Reading::new(file.map(shown), env, outside);
     let empty = Node { at: Mark { line: 1, column: 1 }, value: Value::Null };
     let tree = match tree::parse(text) {
         Ok(tree) => tree,
@@ -181,7 +195,7 @@ pub(crate) fn parse(file: Option<&Path>, text: &str, env: Env<'_>) -> Config {
             let entries = top.names("integrations", &mut reading).unwrap_or_default();
             let sets = top.names("toolsets", &mut reading).unwrap_or_default();
             top.finish(&mut reading);
-            let entries = entry::read_all(entries, &mut reading, env);
+            let entries = entry::read_all(entries, &mut reading);
             let toolsets = toolset::read_all(sets, &entries, &mut reading);
             (hub, egress, entries, toolsets)
         }
@@ -195,6 +209,7 @@ pub(crate) fn parse(file: Option<&Path>, text: &str, env: Env<'_>) -> Config {
         entries,
         toolsets,
         problems: reading.problems,
+        references: reading.references,
         lines: reading.lines,
         overrides: BTreeMap::new(),
         known: reading.known,

@@ -13,6 +13,7 @@ pub(crate) mod lines;
 pub(crate) mod manifests;
 pub(crate) mod secret_command;
 pub(crate) mod sockets;
+pub(crate) mod sources;
 pub(crate) mod telemetry;
 pub(crate) mod tls;
 pub(crate) mod upkeep;

@@ -23,12 +23,22 @@ pub(crate) fn run(shared: &Shared, file: Option<&Path>) -> Result<(), Quit> {
             "errors": errors,
             "warnings": warnings,
             "integrations": config.entries.len(),
+            "not_looked_up": config.references.iter().map(|used| serde_json::json!({
+                "reference": used.external.to_string(), "key": used.key, "line": used.line,
+            })).collect::<Vec<_>>(),
             "problems": config.problems.iter().map(crate::config::problem::Problem::json).collect::<Vec<_>>(),
         });
         out(&report.to_string());
     } else {
         for problem in &config.problems {
             out(&problem.to_string());
+        }
+        for used in &config.references {
+            let (key, reference) = (&used.key, &used.external);
+            out(&format!(
+                "note: line {}: {key}: {reference} is not looked up here; `trunkline doctor` tries it",
+                used.line
+            ));
         }
         let name = config
             .file

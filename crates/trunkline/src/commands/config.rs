@@ -122,6 +122,10 @@ fn settings(config: &Config) -> Vec<(&'static str, Value)> {
         ("retention.hours_days", hub.upkeep.retention.hours_days.into()),
         ("retention.calls_days", hub.upkeep.retention.calls_days.into()),
         ("health_interval", json!(hub.upkeep.health_interval_s)),
+        ("secrets.ttl", hub.secrets.ttl_s.into()),
+        ("secrets.stale", hub.secrets.stale_s.into()),
+        ("secrets.vault", json!(hub.secrets.vault.as_ref().map(|vault| &vault.address))),
+        ("secrets.aws", json!(hub.secrets.aws.as_ref().map(|aws| &aws.region))),
     ];
     // As the file writes them: the files that it names have been read and are not kept by name.
     let shown = redact(&config.tree, &|_| HIDDEN.to_owned());

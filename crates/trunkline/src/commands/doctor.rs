@@ -1,6 +1,7 @@
 //! `trunkline doctor`: what would keep a hub from working, each with a remedy. Looks, and changes nothing.
 
 mod machine;
+mod secrets;
 mod store;
 
 use std::net::SocketAddr;
@@ -55,6 +56,7 @@ pub(crate) fn run(shared: &Shared) -> Result<(), Quit> {
     machine::clock(&data, &mut findings);
     programs(&config, &mut findings);
     machine::egress(&config, &mut findings);
+    secrets::look(&config, &mut findings);
     let answer = block_on(async { Ok(hub.send("GET", "/health", None, &[], HELLO).await.is_ok()) })?;
     listener(&config, &hub, answer, &mut findings);
     if answer {

@@ -64,12 +64,19 @@ async fn embedded(shared: &Shared, endpoint: Endpoint) -> Result<(), Quit> {
     let house = house::enter(&config, &data, Purpose::Run).await?;
     let wanted = Wanted { file: config.file.clone(), listen: None };
     let hub = Hub::new(house, &config, wanted).await?;
-    hub.connect(&config).await;
+    let mut secrets = hub.connect(&config).await;
+    let following = async {
+        while secrets.changed().await.is_ok() {
+            hub.reload(&config);
+        }
+        std::future::pending().await
+    };
     let auth = LineAuth::Known(hub.operator(), endpoint);
     let door = Arc::clone(&hub.door);
     tokio::select! {
         () = door.serve_lines(tokio::io::stdin(), tokio::io::stdout(), auth) => {}
         () = stop() => {}
+        () = following => {}
     }
     hub.close().await;
     Ok(())

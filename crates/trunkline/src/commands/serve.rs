@@ -5,6 +5,7 @@ mod announce;
 use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 
 use crate::cli::Shared;
 use crate::commands::{configuration, env};
@@ -86,14 +87,14 @@ async fn live(shared: &Shared, config: &Config, wanted: Wanted) -> Result<(), Qu
         places: Places::default(),
         phase: hub.phase.subscribe(),
     };
-    hub.connect(config).await;
+    let mut secrets = hub.connect(config).await;
     let lines = Listeners::spread(tcp, unix.as_ref(), workers)?;
     let threads = http::start(http_sockets, lines, &served)?;
     // Made last: a start that fails must not leave a key behind that nobody has seen.
     let first_key = hub.house.first_key().await?;
     announce::announce(shared.json, config, &hub, &addresses, first_key.as_ref());
 
-    attend(&hub, config, certificates.as_deref(), &mut signals).await;
+    attend(&hub, config, certificates.as_deref(), &mut secrets, &mut signals).await;
 
     tracing::info!("stopping");
     tokio::select! {
@@ -107,8 +108,14 @@ async fn live(shared: &Shared, config: &Config, wanted: Wanted) -> Result<(), Qu
     Ok(())
 }
 
-/// Reloads when the file changes or SIGHUP comes; returns when the hub is to stop.
-async fn attend(hub: &Hub, config: &Config, certificates: Option<&Certificates>, signals: &mut Signals) {
+/// Reloads when the file or a secret changes or SIGHUP comes; returns when the hub is to stop.
+async fn attend(
+    hub: &Hub,
+    config: &Config,
+    certificates: Option<&Certificates>,
+    secrets: &mut watch::Receiver<u64>,
+    signals: &mut Signals,
+) {
     let mut watch = config.file.as_deref().and_then(|path| match FileWatch::start(path) {
         Ok(watch) => Some(watch),
         Err(error) => {
@@ -129,6 +136,7 @@ async fn attend(hub: &Hub, config: &Config, certificates: Option<&Certificates>,
         };
         tokio::select! {
             () = changed => hub.reload(config),
+            Ok(()) = secrets.changed() => hub.reload(config),
             () = catalogue.changed() => hub.reread_catalogue(config).await,
             Some(()) = reload.recv() => {
                 if let Some(certificates) = certificates {

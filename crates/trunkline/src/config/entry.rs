@@ -12,12 +12,12 @@ mod usage;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use credential::{resolve_reference, same};
+use credential::same;
 use model::{Key, Secret};
 use store::ConnectionRow;
 
 use super::egress::Egress;
-use super::fields::{Env, Fields, Reading};
+use super::fields::{Env, Fields, Reading, UNREAD};
 use super::problem::{Scope, Severity};
 use super::tree::{Mark, Node, Value, Word};
 
@@ -71,6 +71,8 @@ pub(crate) struct Entry {
     pub(crate) kind: Option<Type>,
     /// What became of it.
     pub(crate) shape: Shape,
+    /// A secret of it that a source kept is too old to be used, so that what runs with it must end.
+    pub(crate) is_starved: bool,
     /// Everything that it says, references replaced: equal texts mean an unchanged entry.
     said: Secret,
 }
@@ -117,7 +119,8 @@ impl Entry {
     /// One that is wrong for a reason outside of what it says.
     pub(crate) fn broken(key: Key, reason: String) -> Self {
         let said = Secret::new(reason.clone());
-        Self { name: key.to_string(), key, line: 0, kind: None, shape: Shape::Broken(reason), said }
+        let (name, shape) = (key.to_string(), Shape::Broken(reason));
+        Self { name, key, line: 0, kind: None, shape, is_starved: false, said }
     }
 
     /// True when nothing about the entry is different, its place in the file aside.
@@ -128,7 +131,7 @@ impl Entry {
 
 /// Reads the whole map. Names that are no keys are errors of their own entry, which then has no place
 /// in the registry; a name that maps to a taken key likewise.
-pub(crate) fn read_all(entries: &[(Word, Node)], reading: &mut Reading<'_>, env: Env<'_>) -> Vec<Entry> {
+pub(crate) fn read_all(entries: &[(Word, Node)], reading: &mut Reading<'_>) -> Vec<Entry> {
     let mut out: Vec<Entry> = Vec::with_capacity(entries.len());
     for (word, node) in entries {
         reading.scope = Scope::Entry(word.text.clone());
@@ -142,7 +145,7 @@ pub(crate) fn read_all(entries: &[(Word, Node)], reading: &mut Reading<'_>, env:
                     let what = format!("`{}` on line {} has the same key `{key}`", first.name, first.line);
                     reading.error(word.at, &path, what, Some("rename one of them".to_owned()));
                 } else {
-                    out.push(read(key, word, node, &path, reading, env));
+                    out.push(read(key, word, node, &path, reading));
                 }
             }
         }
@@ -151,10 +154,10 @@ pub(crate) fn read_all(entries: &[(Word, Node)], reading: &mut Reading<'_>, env:
     out
 }
 
-fn read(key: Key, word: &Word, node: &Node, path: &str, reading: &mut Reading<'_>, env: Env<'_>) -> Entry {
-    let before = reading.problems.len();
+fn read(key: Key, word: &Word, node: &Node, path: &str, reading: &mut Reading<'_>) -> Entry {
+    let (before, expired) = (reading.problems.len(), reading.expired);
     let mut said = String::new();
-    spell(node, env, &mut said);
+    spell(node, reading, &mut said);
     let (kind, shape) = shape(word.at, node, path, reading);
     // What its files hold is part of what it says.
     said.push_str(shape.egress().map(Egress::said).as_ref().map_or("", Secret::expose));
@@ -162,7 +165,8 @@ fn read(key: Key, word: &Word, node: &Node, path: &str, reading: &mut Reading<'_
     let reasons: Vec<String> =
         errors.map(|problem| format!("{}: {}: {}", problem.place(), problem.key, problem.reason())).collect();
     let shape = if reasons.is_empty() { shape } else { Shape::Broken(reasons.join("; ")) };
-    Entry { key, name: word.text.clone(), line: word.at.line, kind, shape, said: Secret::new(said) }
+    let (name, line, is_starved) = (word.text.clone(), word.at.line, reading.expired > expired);
+    Entry { key, name, line, kind, shape, is_starved, said: Secret::new(said) }
 }
 
 /// What the fields of a stored connection are called when they are wrong.
@@ -248,7 +252,7 @@ fn stored(
     is_private_allowed: bool,
 ) -> Entry {
     let nothing: Env<'_> = &|_| None;
-    let mut reading = Reading::new(None, nothing);
+    let mut reading = Reading::new(None, nothing, UNREAD);
     reading.is_stored = true;
     let at = Mark { line: 1, column: 1 };
     let broken = |reason: String| (None, Shape::Broken(reason), String::new());
@@ -260,7 +264,7 @@ fn stored(
                 node.set(&field.split('.').collect::<Vec<_>>(), value.expose());
             }
             let mut said = String::new();
-            spell(&node, nothing, &mut said);
+            spell(&node, &reading, &mut said);
             let (kind, shape) = shape(at, &node, STORED, &mut reading);
             (kind, shape, said)
         }
@@ -280,7 +284,7 @@ fn stored(
         (true, shape) => shape,
     };
     said.push_str(if is_private_allowed { "private" } else { "public" });
-    Entry { name: key.to_string(), key, line: 0, kind, shape, said: Secret::new(said) }
+    Entry { name: key.to_string(), key, line: 0, kind, shape, is_starved: false, said: Secret::new(said) }
 }
 
 fn holds_reference(node: &Node) -> bool {
@@ -339,13 +343,13 @@ fn shape(at: Mark, node: &Node, path: &str, reading: &mut Reading<'_>) -> (Optio
 }
 
 /// Writes everything that a node says, references replaced, in one unambiguous spelling.
-fn spell(node: &Node, env: Env<'_>, out: &mut String) {
+fn spell(node: &Node, reading: &Reading<'_>, out: &mut String) {
     match &node.value {
         Value::Null => out.push('~'),
         Value::List(items) => {
             out.push('[');
             for item in items {
-                spell(item, env, out);
+                spell(item, reading, out);
                 out.push(',');
             }
             out.push(']');
@@ -354,14 +358,14 @@ fn spell(node: &Node, env: Env<'_>, out: &mut String) {
             out.push('{');
             for (word, node) in entries {
                 out.push_str(&format!("{:?}:", word.text));
-                spell(node, env, out);
+                spell(node, reading, out);
                 out.push(',');
             }
             out.push('}');
         }
         Value::Bool(_) | Value::Number(..) | Value::Text(_) => {
             let text = node.value.as_text().unwrap_or_default();
-            match resolve_reference(text, env) {
+            match reading.spelled(text) {
                 Ok(value) => out.push_str(&format!("{:?}", value.expose())),
                 Err(error) => out.push_str(&format!("{text:?}!{error}")),
             }

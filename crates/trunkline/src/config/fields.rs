@@ -1,10 +1,11 @@
 //! Typed reading of a map of the file: every wrong type, range or key becomes one problem with its
 //! place, and reading goes on.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use credential::{ReferenceError, has_reference, resolve_reference};
+use credential::{External, Looked, ReferenceError, has_reference, resolve_with};
 use model::Secret;
 
 use super::problem::{Problem, Scope, Severity, nearest};
@@ -13,6 +14,25 @@ use super::tree::{Mark, Node, Value, Word};
 
 /// Looks up an environment variable.
 pub(crate) type Env<'e> = &'e dyn Fn(&str) -> Option<String>;
+
+/// Tells what a source of secrets holds for a reference.
+pub(crate) type Outside<'e> = &'e dyn Fn(&External) -> Looked;
+
+/// Nobody has looked: references to sources are read for their form.
+pub(crate) const UNREAD: Outside<'static> = &|_| Looked::Unread;
+
+/// A reference to what a source keeps, and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Used {
+    /// The reference.
+    pub(crate) external: External,
+    /// The entry, as the file spells it.
+    pub(crate) entry: String,
+    /// The setting.
+    pub(crate) key: String,
+    /// The line.
+    pub(crate) line: u32,
+}
 
 /// What one reading of a file gathers.
 pub(crate) struct Reading<'e> {
@@ -26,8 +46,13 @@ pub(crate) struct Reading<'e> {
     pub(crate) lines: BTreeMap<String, u32>,
     /// What is read was made through the API.
     pub(crate) is_stored: bool,
+    /// What it takes from sources of secrets.
+    pub(crate) references: Vec<Used>,
+    /// How many of those were too old to be used.
+    pub(crate) expired: usize,
     file: Option<PathBuf>,
     env: Env<'e>,
+    outside: Outside<'e>,
 }
 
 /// One map, being read.
@@ -45,15 +70,18 @@ pub(crate) struct Fields<'n> {
 
 impl<'e> Reading<'e> {
     /// A reading of `file`.
-    pub(crate) fn new(file: Option<PathBuf>, env: Env<'e>) -> Self {
+    pub(crate) fn new(file: Option<PathBuf>, env: Env<'e>, outside: Outside<'e>) -> Self {
         Self {
             problems: Vec::new(),
             scope: Scope::Hub,
             known: BTreeSet::new(),
             lines: BTreeMap::new(),
             is_stored: false,
+            references: Vec::new(),
+            expired: 0,
             file,
             env,
+            outside,
         }
     }
 
@@ -89,9 +117,31 @@ impl<'e> Reading<'e> {
 
     /// Replaces the references of a text; a failing one is an error of this setting.
     pub(crate) fn resolve(&mut self, at: Mark, key: &str, text: &str) -> Option<Secret> {
-        match resolve_reference(text, self.env) {
+        let Scope::Entry(entry) = &self.scope else {
+            return self.resolved(at, key, credential::resolve_reference(text, self.env));
+        };
+        let used = RefCell::new(Vec::new());
+        let looked = resolve_with(text, self.env, &|external| {
+            let (entry, key) = (entry.clone(), key.to_owned());
+            used.borrow_mut().push(Used { external: external.clone(), entry, key, line: at.line });
+            (self.outside)(external)
+        });
+        self.references.extend(used.into_inner());
+        self.resolved(at, key, looked)
+    }
+
+    /// The text with its references replaced, as far as they can be; for comparing.
+    pub(crate) fn spelled(&self, text: &str) -> Result<Secret, ReferenceError> {
+        resolve_with(text, self.env, self.outside)
+    }
+
+    fn resolved(&mut self, at: Mark, key: &str, looked: Result<Secret, ReferenceError>) -> Option<Secret> {
+        match looked {
             Ok(value) => Some(value),
             Err(error) => {
+                if let ReferenceError::External { is_expired: true, .. } = &error {
+                    self.expired += 1;
+                }
                 let fault = error.fault();
                 let what = match &error {
                     ReferenceError::Unset { name } => format!("the environment variable {name} is not set"),
@@ -152,6 +202,11 @@ impl<'n> Fields<'n> {
     /// True when `name` is there and says null.
     pub(crate) fn has_null(&self, name: &str) -> bool {
         self.entries.iter().any(|(word, node)| word.text == name && matches!(node.value, Value::Null))
+    }
+
+    /// True when `name` is there and says something.
+    pub(crate) fn is_said(&self, name: &str) -> bool {
+        self.entries.iter().any(|(word, node)| word.text == name && !matches!(node.value, Value::Null))
     }
 
     /// The map under `name`.

@@ -9,6 +9,7 @@ use model::Secret;
 
 use super::fields::{Fields, Reading};
 use super::said::Said;
+use super::secrets::{self, Secrets};
 use super::upkeep::{self, Upkeep};
 use outbound::Network;
 
@@ -47,6 +48,8 @@ pub(crate) struct Hub {
     pub(crate) master_key_command: Vec<String>,
     /// What the hub does by itself.
     pub(crate) upkeep: Upkeep,
+    /// Who keeps secrets for it.
+    pub(crate) secrets: Secrets,
 }
 
 /// Certificates of the listener. Without `cert` it speaks plain HTTP.
@@ -146,6 +149,7 @@ impl Default for Hub {
             log: Log { level: "info".to_owned(), is_json: false },
             master_key_command: Vec::new(),
             upkeep: Upkeep::default(),
+            secrets: Secrets::default(),
         }
     }
 }
@@ -180,6 +184,7 @@ pub(crate) fn read(top: &mut Fields<'_>, reading: &mut Reading<'_>) -> Hub {
         log: log(top, reading),
         master_key_command: master_key(top, reading),
         upkeep: upkeep::read(top, reading),
+        secrets: secrets::read(top, reading),
     }
 }
 

@@ -166,7 +166,7 @@ impl Connections {
                 }
                 // What runs goes on: one slip of the pen must not take a working connection down.
                 (Some(live), Shape::Broken(reason))
-                    if matches!(live.entry.shape, Shape::Mcp(_) | Shape::Api(_)) =>
+                    if !entry.is_starved && matches!(live.entry.shape, Shape::Mcp(_) | Shape::Api(_)) =>
                 {
                     changes.kept.push(key.to_string());
                     tracing::error!(connection = %key, "its entry is wrong, the old one stays in force: {reason}");

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use call::Pipeline;
+use connector::sources::Sources;
 use ledger::Recorder;
 use mcp_door::Door;
 use model::{Access, Caller};
@@ -16,10 +17,11 @@ use super::facts::StoredFacts;
 use super::house::House;
 use super::http::Phase;
 use super::manifests::Manifests;
+use super::sources;
 use crate::commands::env;
 use crate::config::hub::Definer;
 use crate::config::problem::{Problem, Severity};
-use crate::config::{Config, Wanted, load};
+use crate::config::{Config, Wanted, load_with};
 use crate::say::Quit;
 
 /// How long work in flight may go on once the hub stops.
@@ -27,6 +29,8 @@ const DRAIN: Duration = Duration::from_secs(10);
 
 /// How often it is looked whether calls are still open.
 const LOOK: Duration = Duration::from_millis(10);
+/// How long a start waits for sources of secrets; connections that need them come later then.
+const SOURCES_WAIT: Duration = Duration::from_secs(3);
 /// How long answers may take to leave after the last call has ended.
 const FLUSH: Duration = Duration::from_millis(100);
 
@@ -51,6 +55,8 @@ pub(crate) struct Hub {
     /// Where it is in its life.
     pub(crate) phase: watch::Sender<Phase>,
     wanted: Wanted,
+    /// What other systems keep for it.
+    sources: Sources,
 }
 
 /// By which names the hub may be asked for.
@@ -138,22 +144,45 @@ impl Hub {
                 ..mcp_door::Settings::default()
             },
         );
+        let sources = sources::of(&config.hub.secrets, &house.clock)?;
         tokio::spawn(Arc::clone(&house.identity).follow());
         let phase = watch::Sender::new(Phase::Running);
-        let hub =
-            Self { house, catalogue, connections, pipeline, door, recorder, counters, live, phase, wanted };
-        Ok(Arc::new(hub))
+        Ok(Arc::new(Self {
+            house,
+            catalogue,
+            connections,
+            pipeline,
+            door,
+            recorder,
+            counters,
+            live,
+            phase,
+            wanted,
+            sources,
+        }))
     }
 
-    /// Connects what the configuration and the store say, behind the start, and follows the store.
-    pub(crate) async fn connect(&self, config: &Config) {
+    /// Connects what the configuration and the store say, behind the start, and follows the store. What comes back
+    /// changes whenever sources of secrets hold something else, which [`Self::reload`] then brings into force.
+    pub(crate) async fn connect(&self, config: &Config) -> watch::Receiver<u64> {
         let (folders, is_named) = folders(config);
         self.catalogue.refresh(&folders, is_named).await;
-        self.connections.apply(config);
+        let mut seen = self.sources.changes();
+        let reading = self.sources.clone();
+        tokio::spawn(async move { reading.keep().await });
+        if config.references.is_empty() {
+            self.connections.apply(config);
+        } else {
+            self.sources.want(sources::wanted(config));
+            self.sources.settle(SOURCES_WAIT).await;
+            seen.mark_unchanged();
+            self.connections.apply(&self.read_file());
+        }
         self.connections.begin(self.house.clock.now()).await;
         let connections = Arc::clone(&self.connections);
         tokio::spawn(async move { connections.follow().await });
         super::upkeep::begin(self, config.hub.upkeep);
+        seen
     }
 
     /// Reads the catalogue's folders again, and what is connected with what they hold.
@@ -164,9 +193,13 @@ impl Hub {
         }
     }
 
+    fn read_file(&self) -> Config {
+        load_with(&self.wanted, &env, &|external| self.sources.look_up(external))
+    }
+
     /// Reads the file again. What does not parse changes nothing.
     pub(crate) fn reload(&self, listening: &Config) {
-        let config = load(&self.wanted, &env);
+        let config = self.read_file();
         for problem in &config.problems {
             match problem.severity {
                 Severity::Error => tracing::error!("{problem}"),
@@ -180,6 +213,7 @@ impl Hub {
         if format!("{:?}", config.hub) != format!("{:?}", listening.hub) {
             tracing::warn!("settings of the whole hub have changed: they take effect with the next start");
         }
+        self.sources.want(sources::wanted(&config));
         let Changes { added, changed, removed, kept } = self.connections.apply(&config);
         tracing::info!(?added, ?changed, ?removed, ?kept, "configuration read again");
         let sorts = [
