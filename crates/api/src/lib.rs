@@ -35,9 +35,10 @@ mod tools;
 mod toolsets;
 
 pub use app::{Parts, Settings};
-pub use directory::{AuthWay, CredentialField, Described, Directory, Entry, Leave, Proof, Source};
+pub use directory::{AuthWay, CredentialField, Described, Directory, Entry, Leave, OwnWay, Proof, Source};
 pub use errors::page as error_page;
 pub use live::{FileChange, Live, Sources};
 pub use metrics::Counters;
+pub use oauth::Links;
 pub use routes::router;
 pub use toolsets::ChosenTool;

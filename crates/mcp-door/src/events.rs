@@ -214,7 +214,7 @@ impl Events {
                 }
                 Event::Log { params } => watch.tell_log(connection, params),
                 Event::TaskStatus { params } => watch.tell_task(connection, params),
-                Event::ListChanged(_) => {}
+                Event::ListChanged(_) | Event::Authorised { .. } => {}
             }
         }
     }
