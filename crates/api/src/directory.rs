@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use connector::oauth::Keeper;
 use model::id::UserId;
-use model::{AuthMethod, ConnectionStatus, Fault, Key, Timestamp};
+use model::{AuthMethod, Caller, ConnectionStatus, Fault, Key, Timestamp};
 use store::{ConnectionRow, IntegrationRow};
 
 /// Told by the binary.
@@ -55,11 +55,12 @@ pub trait Directory: Send + Sync + 'static {
     fn own_way(&self, row: &ConnectionRow) -> Result<Option<OwnWay>, Fault>;
 
     /// Connects with a stored connection once, reads what it offers, and lets go of it: how many tools it
-    /// offers. Where everybody uses their own credentials, with those of `user`.
+    /// offers. Where everybody uses their own credentials, with the caller's; what a caller who may manage
+    /// is shown then is what all are shown.
     ///
     /// # Errors
     /// Which layer failed, and what to do.
-    async fn try_out(&self, row: &ConnectionRow, user: UserId) -> Result<usize, Fault>;
+    async fn try_out(&self, row: &ConnectionRow, caller: &Caller) -> Result<usize, Fault>;
 
     /// What asking for leave for a stored connection needs. `public_url` is where this hub is reached. With
     /// `is_fresh` what can be asked of the system itself is asked anew; otherwise what was found then counts.

@@ -33,7 +33,7 @@ use crate::extract::{Segments, Sent, Signed};
 use crate::rescue::Problem;
 use crate::{Leave, OwnWay};
 use page::{escaped, page, sorry};
-use ticket::{Own, STATE_MS, Ticket, Travelling};
+use ticket::{STATE_MS, Ticket, Travelling};
 
 pub(crate) use enter::{__path_enter, enter};
 pub use ticket::Links;
@@ -341,23 +341,23 @@ async fn use_it(app: &Arc<App>, ticket: &Ticket) -> Result<(), Fault> {
     app.parts.directory.settle().await;
     let row = row_of(app, ticket).await?;
     let user = ticket.own.as_ref().map_or(row.owner.user, |own| own.user);
-    if let Some(Own { user, .. }) = &ticket.own
+    let caller = Caller {
+        owner: Owner { user, ..row.owner },
+        api_key: ticket.own.as_ref().and_then(|own| own.api_key),
+        principal: ticket.principal.as_str().into(),
+        access: Arc::new(Access { manage: ticket.is_manager, ..Access::everything() }),
+    };
+    if ticket.own.is_some()
         && row.connected_at.is_some()
         && row.status != ConnectionStatus::Disconnected
     {
         // In use by others: what one user's account cannot do says nothing about theirs.
-        let tried = app.parts.directory.try_out(&row, *user).await;
+        let tried = app.parts.directory.try_out(&row, &caller).await;
         return tried.map(drop).map_err(|fault| {
             Fault::new(Code::UPSTREAM_REFUSED, format!("it is stored, and the test failed: {}", fault.detail))
                 .with_hint(fault.hint)
         });
     }
-    let caller = Caller {
-        owner: Owner { user, ..row.owner },
-        api_key: None,
-        principal: ticket.principal.as_str().into(),
-        access: Arc::new(Access::everything()),
-    };
     let tested = lifecycle::run(app, &caller, row, true).await;
     match tested.map(|view| view.trouble()) {
         Ok(None) => Ok(()),

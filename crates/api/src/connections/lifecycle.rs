@@ -158,7 +158,7 @@ pub(crate) async fn run(
         app.parts.store.apply(vec![step(app, &row, ConnectionStatus::Testing, None)]).await?;
     }
     let started_us = app.parts.clock.monotonic_us();
-    let tried = app.parts.directory.try_out(&row, caller.owner.user).await;
+    let tried = app.parts.directory.try_out(&row, caller).await;
     let duration_ms = app.parts.clock.monotonic_us().saturating_sub(started_us) / 1000;
     let (tool_count, fault) = tried.map_or_else(|fault| (0, Some(fault)), |count| (count, None));
     let mut commands = Vec::new();

@@ -25,6 +25,8 @@ pub(super) struct Ticket {
     pub(super) workspace: WorkspaceId,
     pub(super) principal: String,
     pub(super) until: Timestamp,
+    /// Whoever asked may manage the hub.
+    pub(super) is_manager: bool,
     /// Where everybody uses their own credentials: whose it is to become.
     pub(super) own: Option<Own>,
 }
@@ -92,6 +94,7 @@ impl Links {
             workspace: row.owner.workspace,
             principal: caller.principal.to_string(),
             until: now.plus_ms(TICKET_MS),
+            is_manager: caller.access.manage,
             own: is_own.then_some(own),
         }
     }

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use call::{Connector, Ctx, Event, Inventory, Outcome, Request, State, Tool};
 use model::id::UserId;
-use model::{Code, Condition, ConnectionStatus, Era, Fault, IntegrationKind, Key};
+use model::{Caller, Code, Condition, ConnectionStatus, Era, Fault, IntegrationKind, Key};
 use serde_json::{Value, json};
 use store::{ConnectionRow, IntegrationRow};
 use tokio::sync::{Semaphore, broadcast, watch};
@@ -223,7 +223,7 @@ impl Directory for FakeDirectory {
         Ok(None)
     }
 
-    async fn try_out(&self, row: &ConnectionRow, _user: UserId) -> Result<usize, Fault> {
+    async fn try_out(&self, row: &ConnectionRow, _caller: &Caller) -> Result<usize, Fault> {
         self.tried.lock().unwrap().push(row.key.to_string());
         match self.trouble.lock().unwrap().clone() {
             None => Ok(7),

@@ -7,21 +7,25 @@
 mod apis;
 mod directory;
 mod leaves;
+mod own;
+mod personal;
 mod stored;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use call::{Mount, MountSettings, Pipeline, ToolLists};
 use connector::Connector;
 use mcp_upstream::{EraChoice, McpUpstream};
+use model::id::{ConnectionId, UserId};
 use model::{ConnectionStatus, Era, Key};
 use store::Store;
 use tokio::runtime::Handle;
 
+use self::personal::Personal;
 use super::manifests::Manifests;
 use super::waiting::Waiting;
 use crate::config::Config;
@@ -46,7 +50,14 @@ pub(crate) struct Connections {
     control: Handle,
     held: Mutex<Held>,
     is_draining: AtomicBool,
+    /// Makes links to this hub's pages, once it is known where it is reached.
+    links: OnceLock<api::Links>,
+    /// Itself, for connectors that bring up others.
+    me: Weak<Self>,
 }
+
+/// Who has credentials of their own, by connection.
+type Marks = HashMap<ConnectionId, HashMap<UserId, connector::Mark>>;
 
 /// Where the connections made through the API are found.
 pub(crate) struct Shelf {
@@ -68,6 +79,7 @@ struct Held {
     of_store: Vec<Entry>,
     file_sets: Vec<call::Toolset>,
     stored_sets: Vec<call::Toolset>,
+    own: Marks,
     live: BTreeMap<Key, Live>,
 }
 
@@ -76,6 +88,8 @@ struct Live {
     /// The entry that runs.
     entry: Entry,
     connector: Arc<dyn Connector>,
+    /// The same, where everybody uses their own credentials.
+    personal: Option<Arc<Personal>>,
     settings: MountSettings,
     /// What is wrong with the entry as the file has it now, while an older one runs.
     broken: Option<String>,
@@ -106,7 +120,7 @@ impl Connections {
         limits: Limits,
         shelf: Shelf,
     ) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new_cyclic(|me| Self {
             pipeline,
             parts,
             api_parts,
@@ -115,6 +129,8 @@ impl Connections {
             control: Handle::current(),
             held: Mutex::default(),
             is_draining: AtomicBool::new(false),
+            links: OnceLock::new(),
+            me: Weak::clone(me),
         })
     }
 
@@ -127,10 +143,16 @@ impl Connections {
         self.mount(&mut held)
     }
 
+    /// Told once where the hub is reached: from then on who lacks a credential of their own gets a link.
+    pub(crate) fn reached_by(&self, links: api::Links) {
+        let _ = self.links.set(links);
+    }
+
     /// The same for what was made through the API.
-    fn apply_stored(&self, entries: Vec<Entry>, sets: Vec<call::Toolset>) -> Changes {
+    fn apply_stored(&self, entries: Vec<Entry>, sets: Vec<call::Toolset>, own: Marks) -> Changes {
         let mut held = self.held();
         held.of_store = entries;
+        held.own = own;
         held.stored_sets = sets;
         self.mount(&mut held)
     }
@@ -183,6 +205,10 @@ impl Connections {
             changes.removed.push(key.to_string());
             retired.push((key, live.connector));
         }
+        for personal in held.live.values().filter_map(|live| live.personal.as_ref()) {
+            // Before it is mounted: nobody is to be told that theirs is missing while it is on its way.
+            personal.know(held.own.get(&personal.id()).cloned().unwrap_or_default());
+        }
         let mounts = held
             .live
             .iter()
@@ -229,6 +255,13 @@ impl Connections {
             ))
         };
         let mut settings = MountSettings::default();
+        if let (Some(shared), Some(usage)) = (&entry.personal, entry.usage()) {
+            let personal = Personal::start(entry, shared, Weak::clone(&self.me), self.parts.clone());
+            let connector = Arc::clone(&personal) as Arc<dyn Connector>;
+            let (personal, settings) = (Some(personal), mount_settings(usage));
+            let entry = entry.clone();
+            return Live { entry, connector, personal, settings, broken: None, is_file_managed: false };
+        }
         let connector: Arc<dyn Connector> = match &entry.shape {
             Shape::Mcp(mcp) => {
                 settings = mount_settings(&mcp.usage);
@@ -257,7 +290,8 @@ impl Connections {
             }
             Shape::Broken(reason) => waiting(ConnectionStatus::Error, Some(reason.clone())),
         };
-        Live { entry: entry.clone(), connector, settings, broken: None, is_file_managed: false }
+        let entry = entry.clone();
+        Live { entry, connector, personal: None, settings, broken: None, is_file_managed: false }
     }
 
     fn settings_of(&self, key: &Key, mcp: &McpEntry) -> mcp_upstream::Settings {
