@@ -71,6 +71,8 @@ pub(crate) struct Entry {
     pub(crate) kind: Option<Type>,
     /// What became of it.
     pub(crate) shape: Shape,
+    /// Everybody uses their own credentials.
+    pub(crate) is_per_user: bool,
     /// Of a stored connection on which everybody uses their own credentials: what they share. What it says then
     /// stands for each of them, with something in the place of what is their own.
     pub(crate) personal: Option<Box<Shared>>,
@@ -119,9 +121,15 @@ impl Entry {
             line: 0,
             kind: None,
             shape: Shape::Broken(reason),
+            is_per_user: false,
             personal: None,
             said,
         }
+    }
+
+    /// The same as one of a connection on which everybody uses their own credentials, or all the same.
+    pub(crate) fn with_mode(self, is_per_user: bool) -> Self {
+        Self { is_per_user, ..self }
     }
 
     /// The same as one of whose users everybody uses their own credentials.
@@ -194,7 +202,7 @@ fn read(key: Key, word: &Word, node: &Node, path: &str, reading: &mut Reading<'_
         errors.map(|problem| format!("{}: {}: {}", problem.place(), problem.key, problem.reason())).collect();
     let shape = if reasons.is_empty() { shape } else { Shape::Broken(reasons.join("; ")) };
     let said = Secret::new(said);
-    Entry { key, name: word.text.clone(), line: word.at.line, kind, shape, personal: None, said }
+    Entry { key, name: word.text.clone(), line: word.at.line, kind, shape, is_per_user: false, personal: None, said }
 }
 
 /// What the fields of a stored connection are called when they are wrong.
@@ -312,7 +320,7 @@ fn stored(
     };
     said.push_str(if is_private_allowed { "private" } else { "public" });
     let said = Secret::new(said);
-    Entry { name: key.to_string(), key, line: 0, kind, shape, personal: None, said }
+    Entry { name: key.to_string(), key, line: 0, kind, shape, is_per_user: false, personal: None, said }
 }
 
 fn holds_reference(node: &Node) -> bool {

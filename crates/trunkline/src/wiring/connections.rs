@@ -174,7 +174,9 @@ impl Connections {
                 }
                 // What runs goes on: one slip of the pen must not take a working connection down.
                 (Some(live), Shape::Broken(reason))
-                    if matches!(live.entry.shape, Shape::Mcp(_) | Shape::Api(_)) =>
+                    if matches!(live.entry.shape, Shape::Mcp(_) | Shape::Api(_))
+                        // Nobody's calls go on with credentials of the other kind.
+                        && live.entry.is_per_user == entry.is_per_user =>
                 {
                     changes.kept.push(key.to_string());
                     tracing::error!(connection = %key, "its entry is wrong, the old one stays in force: {reason}");

@@ -69,11 +69,12 @@ impl Stored {
                 let page = page.map_err(|error| error.fault())?;
                 let rows = page.items.iter().map(|one| &one.connection).filter(|row| is_used(row));
                 entries.extend(rows.map(|row| {
-                    match secrets.remove(&row.id).unwrap_or_else(|| Ok(BTreeMap::new())) {
+                    let entry = match secrets.remove(&row.id).unwrap_or_else(|| Ok(BTreeMap::new())) {
                         Ok(secrets) if row.is_per_user => own::entry_of_all(row, secrets, manifests),
                         Ok(secrets) => whole_entry_of(row, &secrets, manifests),
                         Err(fault) => Entry::broken(row.key.clone(), fault.advice()),
-                    }
+                    };
+                    entry.with_mode(row.is_per_user)
                 }));
                 after = page.next;
                 if after.is_none() {
