@@ -81,7 +81,7 @@ impl Scene {
         }))
         .await;
         self.authorise_manager("guarded").await;
-        assert_eq!(self.hub.wait_for_tools(&format!("/mcp/c/guarded")).await.unwrap(), ["who"]);
+        assert_eq!(self.hub.wait_for_tools("/mcp/c/guarded").await.unwrap(), ["who"]);
     }
 
     async fn authorise_manager(&self, key: &str) {

@@ -23,11 +23,13 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use model::id::ConnectionId;
 use model::{Access, Caller, Code, ConnectionStatus, Fault, Owner, Secret, Timestamp};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
-use store::{ConnectionRow, Scope};
+use store::{ConnectionRow, EventType, Scope};
 use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::connections::create::log_entry;
 use crate::connections::{lifecycle, stored};
 use crate::extract::{Segments, Sent, Signed};
 use crate::rescue::Problem;
@@ -102,7 +104,9 @@ pub(crate) async fn authorize(
             return Ok(in_browser(&ticket)?);
         }
         let what = "grant: this connection takes a credential that is entered, not leave";
-        return Err(Fault::new(Code::BAD_ARGUMENTS, what).with_hint("leave it out: there is one page").into());
+        return Err(Fault::new(Code::BAD_ARGUMENTS, what)
+            .with_hint("leave it out: there is one page")
+            .into());
     }
     let leave = app.parts.directory.leave(&row, app.links.public(), true, caller.owner.user).await?;
     match body.grant {
@@ -195,9 +199,11 @@ fn with_cookie(app: &App, mut response: Response, cookie: &str) -> Response {
 /// For whom it is, as HTML: who opens a link may not be the one that it was made for, and is to notice.
 async fn whom(app: &App, ticket: &Ticket) -> Result<String, Fault> {
     let Some(own) = &ticket.own else {
-        return Ok("Whoever may use the connection acts there in the name of the account that you sign in with.</p>\
+        return Ok(
+            "Whoever may use the connection acts there in the name of the account that you sign in with.</p>\
                    <p>Go on only if you, or somebody whom you trust, made this connection."
-            .to_owned());
+                .to_owned(),
+        );
     };
     own.check_unused(&rows_of(app, ticket).await?)?;
     let key = match own.api_key {
@@ -331,8 +337,17 @@ async fn finish(
     let ask = Ask::Code { code: &code, verifier, redirect_uri: &redirect_uri };
     let set = provider.ask(ask, app.parts.clock.now()).await.map_err(|why| refused(&leave.name, why))?;
     leave.keeper.put(set).await?;
+    told(app, &row, &travelling.ticket, "leave was given").await?;
     use_it(app, &travelling.ticket).await?;
     Ok(row.key.to_string())
+}
+
+/// Says in the connection's log that somebody gave what a link was for.
+async fn told(app: &App, row: &ConnectionRow, ticket: &Ticket, what: &str) -> Result<(), Fault> {
+    let metadata = json!({ "by": ticket.principal, "user": ticket.own.as_ref().map(|own| own.user) });
+    let entry = log_entry(app, row, EventType::ConfigUpdated, what, &metadata);
+    let entry = entry.map_err(|problem| problem.fault().clone())?;
+    app.parts.store.apply(vec![entry]).await.map_err(|error| error.fault())
 }
 
 /// Tests a connection that has just got its leave, and connects it.
@@ -347,10 +362,7 @@ async fn use_it(app: &Arc<App>, ticket: &Ticket) -> Result<(), Fault> {
         principal: ticket.principal.as_str().into(),
         access: Arc::new(Access { manage: ticket.is_manager, ..Access::everything() }),
     };
-    if ticket.own.is_some()
-        && row.connected_at.is_some()
-        && row.status != ConnectionStatus::Disconnected
-    {
+    if ticket.own.is_some() && row.connected_at.is_some() && row.status != ConnectionStatus::Disconnected {
         // In use by others: what one user's account cannot do says nothing about theirs.
         let tried = app.parts.directory.try_out(&row, &caller).await;
         return tried.map(drop).map_err(|fault| {
@@ -379,10 +391,13 @@ async fn await_device(app: Arc<App>, leave: Leave, code: DeviceCode, ticket: Tic
         tokio::time::sleep(Duration::from_secs(wait)).await;
         match leave.keeper.provider().ask(Ask::Device(&code.device_code), app.parts.clock.now()).await {
             Ok(set) => {
-                let done = match leave.keeper.put(set).await {
-                    Ok(()) => use_it(&app, &ticket).await,
-                    Err(fault) => Err(fault),
+                let done = async {
+                    leave.keeper.put(set).await?;
+                    told(&app, &row_of(&app, &ticket).await?, &ticket, "leave was given on another device")
+                        .await?;
+                    use_it(&app, &ticket).await
                 };
+                let done = done.await;
                 if let Err(fault) = done {
                     tracing::warn!(connection = %ticket.connection, "leave was given on another device: {fault}");
                 }
@@ -435,4 +450,3 @@ fn urlencoded(text: &str) -> String {
         })
         .collect()
 }
-

@@ -74,14 +74,16 @@ impl Elicited {
     pub(crate) fn complete(&self, connection: &Key, user: UserId) {
         let done: Vec<Sent> = {
             let mut all = lock(&self.0);
-            let (done, rest) = all.drain(..).partition(|one| one.connection == *connection && one.user == user);
+            let (done, rest) =
+                all.drain(..).partition(|one| one.connection == *connection && one.user == user);
             *all = rest;
             done.into()
         };
         for one in done {
             if let Some(stream) = one.session.upgrade().and_then(|session| session.stream()) {
                 let params = [b"{\"elicitationId\":".as_slice(), &object::quoted(&one.id), b"}"].concat();
-                stream.offer(wire::message::notification("notifications/elicitation/complete", &params).into());
+                stream
+                    .offer(wire::message::notification("notifications/elicitation/complete", &params).into());
             }
         }
     }
@@ -98,11 +100,7 @@ impl Asking {
     }
 
     /// Waits for the user to be done on the page; false when that took too long, or nobody is there.
-    pub(crate) async fn wait(
-        &mut self,
-        news: &mut Option<broadcast::Receiver<Event>>,
-        user: UserId,
-    ) -> bool {
+    pub(crate) async fn wait(&mut self, news: &mut Option<broadcast::Receiver<Event>>, user: UserId) -> bool {
         // Once: who is not done then is asked again.
         let (Some(news), true) = (news, std::mem::take(&mut self.is_back)) else { return false };
         let done = async {
@@ -141,7 +139,8 @@ impl Door {
         let plain = self.parts().sealer.open(PURPOSE, &subject(who, method, routed), sealed).ok();
         let carried = plain.as_deref().and_then(|plain| Object::scan(plain).ok());
         let now = self.parts().clock.now().0;
-        let until = carried.as_ref().and_then(|all| std::str::from_utf8(all.get("until")?).ok()?.parse().ok());
+        let until =
+            carried.as_ref().and_then(|all| std::str::from_utf8(all.get("until")?).ok()?.parse().ok());
         let Some(carried) = carried.filter(|_| until.is_some_and(|until: i64| now < until)) else {
             let what = "`requestState` is unknown, expired, or was made for another call";
             return Err(Fault::new(Code::STALE_STATE, what)
@@ -217,7 +216,9 @@ impl Door {
         let params = Object::scan(&routed.request.params).ok()?;
         let until = self.parts().clock.now().0 + STATE_MS;
         let mut plain = format!("{{\"until\":{until}").into_bytes();
-        for (name, raw) in [("state", params.get("requestState")), ("responses", params.get("inputResponses"))] {
+        for (name, raw) in
+            [("state", params.get("requestState")), ("responses", params.get("inputResponses"))]
+        {
             if let Some(raw) = raw {
                 plain.extend_from_slice(format!(",\"{name}\":").as_bytes());
                 plain.extend_from_slice(raw);

@@ -103,7 +103,8 @@ impl Door {
                 ));
                 let downstream = Arc::clone(&way) as Arc<dyn Downstream>;
                 let (door, who_owned) = (Arc::clone(self), who.clone());
-                let work = async move { door.call_through(&who_owned, kind, routed, downstream, asking).await };
+                let work =
+                    async move { door.call_through(&who_owned, kind, routed, downstream, asking).await };
                 let call = AskableCall::start(who, subject, questions, way, patience, work);
                 return self.drive(who, call).await;
             }

@@ -42,12 +42,8 @@ async fn add(data: &Path, names: &[&str]) -> anyhow::Result<Vec<String>> {
     for name in names {
         let user = UserId::new(&*clock, &*entropy);
         let (id, workspace) = (*user.uuid().as_bytes(), *owner.workspace.uuid().as_bytes());
-        let row = vec![
-            Cell::Id(id),
-            Cell::Id(workspace),
-            Cell::Text((*name).to_owned()),
-            Cell::Int(clock.now().0),
-        ];
+        let row =
+            vec![Cell::Id(id), Cell::Id(workspace), Cell::Text((*name).to_owned()), Cell::Int(clock.now().0)];
         store.apply(vec![Command::Copy(CopiedRows { table, rows: vec![row] })]).await?;
         let access = Access { manage: false, ..Access::everything() };
         let new = NewKey {

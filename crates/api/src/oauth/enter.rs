@@ -10,12 +10,10 @@ use axum::response::{IntoResponse, Redirect, Response};
 use connector::NewCredential;
 use http::{HeaderMap, StatusCode};
 use model::{Code, Fault, Secret};
-use serde_json::json;
-use store::{ConnectionRow, EventType};
+use store::ConnectionRow;
 
 use super::page::{escaped, page, sorry};
 use crate::app::App;
-use crate::connections::create::log_entry;
 use crate::{CredentialField, OwnWay};
 
 /// The page. `whom` is HTML.
@@ -90,14 +88,10 @@ async fn store(
         }
     }
     for (field, value) in given {
-        let new = NewCredential { field: field.clone(), user: Some(user), value, expires_at: None, overlap_ms: 0 };
+        let new = NewCredential { field, user: Some(user), value, expires_at: None, overlap_ms: 0 };
         app.parts.credentials.put(&row, new).await?;
-        let metadata = json!({ "field": field, "by": travelling.ticket.principal, "user": user.to_string() });
-        let message = "a user stored a credential of their own";
-        let entry = log_entry(app, &row, EventType::ConfigUpdated, message, &metadata)
-            .map_err(|problem| problem.fault().clone())?;
-        app.parts.store.apply(vec![entry]).await.map_err(|error| error.fault())?;
     }
+    super::told(app, &row, &travelling.ticket, "a user stored a credential of their own").await?;
     super::use_it(app, &travelling.ticket).await?;
     Ok(row.key.to_string())
 }

@@ -172,6 +172,8 @@ impl Own {
         if rows.iter().find(is_newer).is_none() {
             return Ok(());
         }
-        Err(Fault::new(Code::STALE_STATE, "the link has been used").with_hint("ask for a new one"))
+        let hint =
+            "ask for a new one; if that was not you, remove what is stored: `trunkline connection withdraw`";
+        Err(Fault::new(Code::STALE_STATE, "the link has been used").with_hint(hint))
     }
 }

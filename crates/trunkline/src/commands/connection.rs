@@ -146,7 +146,8 @@ fn tested(shared: &Shared, hub: &Remote, connection: &str, how: &str) -> Result<
             ),
             false => {
                 let link = problem.get("link").and_then(Value::as_str);
-                let link = link.map(|link| format!("\n  {}", plain(link, LINK_CHARS_MAX))).unwrap_or_default();
+                let link =
+                    link.map(|link| format!("\n  {}", plain(link, LINK_CHARS_MAX))).unwrap_or_default();
                 format!("{connection}: {}\n  {}{link}", cell(&problem, "detail"), cell(&problem, "hint"))
             }
         });

@@ -202,7 +202,16 @@ fn read(key: Key, word: &Word, node: &Node, path: &str, reading: &mut Reading<'_
         errors.map(|problem| format!("{}: {}: {}", problem.place(), problem.key, problem.reason())).collect();
     let shape = if reasons.is_empty() { shape } else { Shape::Broken(reasons.join("; ")) };
     let said = Secret::new(said);
-    Entry { key, name: word.text.clone(), line: word.at.line, kind, shape, is_per_user: false, personal: None, said }
+    Entry {
+        key,
+        name: word.text.clone(),
+        line: word.at.line,
+        kind,
+        shape,
+        is_per_user: false,
+        personal: None,
+        said,
+    }
 }
 
 /// What the fields of a stored connection are called when they are wrong.

@@ -232,7 +232,11 @@ pub(super) fn whole_entry_of(
 }
 
 /// What a stored connection says, as an entry.
-pub(super) fn entry_of(row: &ConnectionRow, secrets: &BTreeMap<String, Secret>, manifests: &Manifests) -> Entry {
+pub(super) fn entry_of(
+    row: &ConnectionRow,
+    secrets: &BTreeMap<String, Secret>,
+    manifests: &Manifests,
+) -> Entry {
     let found = manifests.find(row);
     if let Ok(Some(manifest)) = &found
         && manifest.api.is_some()

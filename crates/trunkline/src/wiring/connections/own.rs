@@ -62,8 +62,9 @@ pub(super) fn own_way(row: &ConnectionRow, manifests: &Manifests) -> Result<Opti
     }
     if fields.is_empty() {
         let why = format!("`{}` takes no credential that could be a user's own", row.integration);
-        return Err(misfit(why)
-            .with_hint("choose how it proves itself (`auth_method`), or let all users share the connection"));
+        return Err(misfit(why).with_hint(
+            "choose how it proves itself (`auth_method`), or let all users share the connection",
+        ));
     }
     Ok(Some(OwnWay::Entered(fields)))
 }

@@ -184,7 +184,8 @@ impl Personal {
                 state.condition = Condition::Degraded;
                 state.code = Some(Code::MISCONFIGURED);
                 state.reason = Some(
-                    "what it offers is not known: an operator tests it with a credential of their own".to_owned(),
+                    "what it offers is not known: an operator tests it with a credential of their own"
+                        .to_owned(),
                 );
                 drop(state);
                 self.changes.send_modify(|change| *change += 1);
@@ -274,9 +275,8 @@ impl Personal {
     fn sweep(&self) {
         let now = self.parts.clock.now();
         let mut held = self.held();
-        let is_idle = |one: &mut Open| {
-            Arc::strong_count(&one.connector) == 1 && now.ms_since(one.used_at) >= IDLE_MS
-        };
+        let is_idle =
+            |one: &mut Open| Arc::strong_count(&one.connector) == 1 && now.ms_since(one.used_at) >= IDLE_MS;
         let spent = held.open.extract_if(|_, one| is_idle(one)).map(|(_, one)| one);
         self.let_go(spent);
     }
@@ -322,7 +322,8 @@ pub(super) fn missing(home: Option<&Connections>, all: &Shared, caller: &Caller,
 /// somebody's account.
 pub(super) fn common(seen: &Inventory) -> Inventory {
     let capabilities = seen.capabilities.as_ref().map(|raw| {
-        let mut all: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(raw).unwrap_or_default();
+        let mut all: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_slice(raw).unwrap_or_default();
         all.remove("resources");
         serde_json::Value::Object(all).to_string().into()
     });
@@ -384,7 +385,8 @@ impl Connections {
         };
         let user = caller.owner.user;
         let own = credentials.open_of(row, Some(user)).await?;
-        let entry = entry_of_user(all, user, own, manifests).map_err(|why| missing(Some(self), all, caller, &why))?;
+        let entry =
+            entry_of_user(all, user, own, manifests).map_err(|why| missing(Some(self), all, caller, &why))?;
         let connector = self.connector_of(&entry, &self.parts)?;
         let tried = connector.refresh().await;
         let seen = connector.inventory();
@@ -413,7 +415,9 @@ impl Connections {
                 let parts = mcp_upstream::Parts { facts: None, ..parts.clone() };
                 Ok(McpUpstream::start(self.settings_of(&entry.key, mcp), parts))
             }
-            Shape::Api(api) => Ok(self.api_connector(&entry.key, api).map_err(super::apis::Wanting::fault)?),
+            Shape::Api(api) => {
+                Ok(self.api_connector(&entry.key, api).map_err(super::apis::Wanting::fault)?)
+            }
             Shape::Broken(why) => Err(Fault::new(Code::MISCONFIGURED, why.clone())),
             Shape::Later(later) => Err(Fault::new(Code::MISCONFIGURED, later.reason.clone())),
             Shape::Off => Err(Fault::new(Code::MISCONFIGURED, "it is switched off")),
@@ -450,7 +454,8 @@ impl Connector for Personal {
     }
 
     async fn subscribe(&self, _uri: &str) -> Result<(), Fault> {
-        let what = "resources cannot be followed on a connection on which everybody uses their own credentials";
+        let what =
+            "resources cannot be followed on a connection on which everybody uses their own credentials";
         Err(Fault::new(Code::UNSUPPORTED, what))
     }
 
