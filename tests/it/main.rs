@@ -10,6 +10,7 @@
 
 mod access;
 mod bridge;
+mod browser;
 mod catalogue;
 mod clients;
 mod connections;
@@ -25,6 +26,7 @@ mod looked_after;
 mod moving;
 mod oauth;
 mod peers;
+mod per_user;
 mod reload;
 mod revoked;
 mod secrets;

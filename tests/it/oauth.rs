@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use hyper::Method;
 use serde_json::{Value, json};
-use testkit::http::{Reply, send};
 use testkit::hub::Hub;
 use testkit::program::Program;
-use testkit::tools::Tools;
+
+use crate::browser::{self, get};
 
 /// A hub and a provider that knows it, with a connection between them that nobody has given leave for.
 struct Scene {
@@ -22,19 +22,9 @@ async fn ask(hub: &Hub, method: Method, path: &str, body: &Value) -> (u16, Value
     (reply.status.as_u16(), serde_json::from_str(&reply.text().await.unwrap()).unwrap_or_default())
 }
 
-async fn get(url: &str, cookies: &str) -> Reply {
-    send(Method::GET, url, &[("cookie", cookies)], "").await.unwrap()
-}
-
 async fn scene(ttl_s: u32, by_leave: bool) -> Scene {
     let hub = Hub::start("integrations: {}\n").await.unwrap();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let mut command = Tools::find().unwrap().script("servers/oidc.mjs").unwrap();
-    let redirect = hub.endpoint("/oauth/callback");
-    command.arg(port.to_string()).arg(redirect).arg(ttl_s.to_string());
-    let mut provider = Program::start(command).unwrap();
-    while !provider.line(Duration::from_secs(60)).await.unwrap().contains("ready") {}
-    let url = format!("http://127.0.0.1:{port}");
+    let (provider, url) = browser::provider(&hub, ttl_s).await;
 
     let mut config = json!({
         "base_url": url, "test_path": "api/me", "token_url": format!("{url}/token"), "scopes": "openid",
@@ -68,37 +58,11 @@ impl Scene {
         let path = format!("/api/v1/connections/{key}/authorize");
         let (status, said) = ask(&self.hub, Method::POST, &path, &json!({})).await;
         assert_eq!(status, 200, "{said}");
-        let page = get(said["url"].as_str().unwrap(), "").await;
-        assert_eq!(page.status, 200);
-        assert!(page.header("content-security-policy").contains("default-src 'none'"));
-        let cookie = page.header("set-cookie").to_owned();
-        assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax"), "{cookie}");
-        let html = page.text().await.unwrap();
-        let link = html.split("href=\"http").nth(1).unwrap().split('"').next().unwrap();
-        (format!("http{}", link.replace("&amp;", "&")), cookie.split(';').next().unwrap().to_owned())
+        browser::open(said["url"].as_str().unwrap()).await.leads_to()
     }
 
-    /// Signs in at the provider and gives leave: the address that it sends the browser back to.
     async fn through_the_provider(&self, link: &str) -> String {
-        let mut cookies: Vec<String> = Vec::new();
-        let mut url = link.to_owned();
-        for _ in 0..10 {
-            let reply = get(&url, &cookies.join("; ")).await;
-            for line in reply.headers.get_all("set-cookie") {
-                let pair = line.to_str().unwrap().split(';').next().unwrap().to_owned();
-                let name = pair.split('=').next().unwrap().to_owned();
-                cookies.retain(|known| !known.starts_with(&format!("{name}=")));
-                cookies.push(pair);
-            }
-            let next = reply.header("location").to_owned();
-            let status = reply.status;
-            assert!(!next.is_empty(), "{url}: {status} {}", reply.text().await.unwrap());
-            url = if next.starts_with('/') { format!("{}{next}", self.provider_url) } else { next };
-            if url.contains("/oauth/callback") {
-                return url;
-            }
-        }
-        panic!("the provider sends the browser round and round");
+        browser::give_leave(&self.provider_url, link, "ada").await
     }
 
     async fn give_leave(&self) {

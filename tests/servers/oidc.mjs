@@ -1,9 +1,11 @@
 // A real OpenID provider (npm oidc-provider) with one client, and an API behind it that takes its tokens. People are
-// played by the server itself: whoever comes to sign in is `ada`, who gives leave for everything.
+// played by the server itself: whoever comes to sign in is `ada`, or who the cookie `who` names, and gives leave for
+// everything.
 //
 // usage: oidc.mjs PORT REDIRECT_URI [ACCESS_TTL_SECONDS]
 // Refresh tokens are good for one use. /api/me answers who the token is of; /mcp is an MCP server that takes tokens
-// made for it only, of clients that register themselves; /stats counts what was asked.
+// made for it only, of clients that register themselves; /keyed is an API that takes the keys `key-NAME`; /stats counts
+// what was asked, and who was served (`nobody` for what was refused).
 import { createRequire } from 'node:module'
 import { pathToFileURL } from 'node:url'
 
@@ -14,7 +16,8 @@ const { Provider } = await import(pathToFileURL(entry).href)
 const [port, redirectUri, ttl = '3600'] = process.argv.slice(2)
 const issuer = `http://127.0.0.1:${port}`
 let isForgetful = false
-const stats = { token: 0, refresh: 0, refused: 0 }
+const stats = { token: 0, refresh: 0, refused: 0, served: {} }
+const serve = (who) => { stats.served[who] = (stats.served[who] ?? 0) + 1 }
 
 const provider = new Provider(issuer, {
   clients: [{
@@ -48,7 +51,7 @@ provider.use(async (ctx, next) => {
     const { prompt, params, grantId, session } = await provider.interactionDetails(ctx.req, ctx.res)
     let result
     if (prompt.name === 'login') {
-      result = { login: { accountId: 'ada' } }
+      result = { login: { accountId: ctx.cookies.get('who') ?? 'ada' } }
     } else {
       const grant = grantId ? await provider.Grant.find(grantId) : new provider.Grant({ accountId: session.accountId, clientId: params.client_id })
       grant.addOIDCScope(params.scope ?? 'openid')
@@ -62,11 +65,20 @@ provider.use(async (ctx, next) => {
     const value = (ctx.get('authorization') || '').replace(/^Bearer /, '')
     const token = (await provider.AccessToken.find(value)) ?? (await provider.ClientCredentials.find(value))
     if (!token || !token.isValid) {
+      serve('nobody')
       ctx.status = 401
       ctx.body = { error: { message: 'token refused' } }
       return
     }
+    serve(token.accountId ?? token.clientId)
     ctx.body = { who: token.accountId ?? token.clientId }
+    return
+  }
+  if (ctx.path === '/keyed') {
+    const [, who] = /^key-(.+)$/.exec(ctx.get('x-api-key')) ?? []
+    serve(who ?? 'nobody')
+    ctx.status = who ? 200 : 401
+    ctx.body = who ? { who } : { error: { message: 'key refused' } }
     return
   }
   if (ctx.path === '/.well-known/oauth-protected-resource/mcp') {
@@ -93,6 +105,7 @@ provider.use(async (ctx, next) => {
       'tools/list': () => ({ tools: [{ name: 'who', inputSchema: { type: 'object' } }] }),
       'tools/call': () => ({ content: [{ type: 'text', text: `${token.accountId} by ${params.name}` }] }),
     }
+    if (method === 'tools/call') serve(token.accountId)
     if (id === undefined) {
       ctx.status = 202
     } else {

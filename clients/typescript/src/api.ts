@@ -201,6 +201,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/oauth/enter": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Store what a user entered on the page before */
+        post: operations["enterCredential"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/call/{connection}/{tool}": {
         parameters: {
             query?: never;
@@ -587,7 +604,8 @@ export interface paths {
          * Ask for somebody's leave
          * @description For connections with OAuth. Gives a link to open in a browser: it names the connection and leads to the
          *     vendor; when leave is given there, the connection is tested and connected. With `device_code`, the hub asks
-         *     the vendor until leave is given with the code on another device.
+         *     the vendor until leave is given with the code on another device. Where everybody uses their own credentials,
+         *     the leave is the caller's own; a key or password is entered on the page.
          */
         post: operations["authorizeConnection"];
         delete?: never;
@@ -645,7 +663,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What is stored for a connection, without the values */
+        /**
+         * What is stored for a connection, without the values
+         * @description What all its users share, and what is the caller's own.
+         */
         get: operations["listCredentials"];
         put?: never;
         post?: never;
@@ -666,11 +687,16 @@ export interface paths {
         /**
          * Store a credential of a connection
          * @description For every way to prove oneself. The value is sealed and never given back. One that takes the place of
-         *     another is used from the next call on; calls in flight finish with the old one.
+         *     another is used from the next call on; calls in flight finish with the old one. Where everybody uses their own
+         *     credentials it is the caller's own, and no other user's calls go out with it.
          */
         put: operations["storeCredential"];
         post?: never;
-        /** Remove a credential of a connection */
+        /**
+         * Remove a credential of a connection
+         * @description Where everybody uses their own, the caller's own: the next call of this user asks for another. A token is
+         *     `oauth.tokens`.
+         */
         delete: operations["deleteCredential"];
         options?: never;
         head?: never;
@@ -1305,6 +1331,8 @@ export interface components {
             /** @description `cred_...` */
             id: string;
             is_expired: boolean;
+            /** @description It is the caller's own; others are not shown. */
+            is_own: boolean;
             /** @description The value's last characters; empty for short values. */
             last_four: string;
             /**
@@ -1584,6 +1612,11 @@ export interface components {
             egress_private?: boolean;
             /** @description Slug of what it is to be a connection with. */
             integration: string;
+            /**
+             * @description Everybody uses their own credentials: nobody's calls go out with somebody else's, and who has stored none
+             *     is told where to. For connections that prove themselves.
+             */
+            is_per_user?: boolean;
             /** @description What URLs and tool names call it: 1 to 32 of `a-z`, `0-9` and `-`. Made of the name when left out. */
             key?: string | null;
             /** @description What people call it; unique for you, whatever the case. */
@@ -1602,6 +1635,8 @@ export interface components {
             detail: string;
             /** @description What to do; may be empty. */
             hint: string;
+            /** @description Where the caller can do it in a browser, where there is such a page. It is for this caller alone. */
+            link: string | null;
             retry: string;
             /** Format: int32 */
             status: number;
@@ -1802,6 +1837,8 @@ export interface components {
             is_connected: boolean;
             /** @description Changed in the file only, not here. */
             is_file_managed: boolean;
+            /** @description Everybody uses their own credentials; null for one of the file, whose are shared. */
+            is_per_user: boolean | null;
             /** @description What it offers is remembered from before: it does not answer now. */
             is_stale: boolean;
             /** @description What URLs and tool names call it. */
@@ -1854,6 +1891,8 @@ export interface components {
             /** @description For one that starts a program, when its command line changes: the new one. */
             consent?: string | null;
             egress_private?: boolean | null;
+            /** @description Everybody uses their own credentials. Those of the other kind stay stored, and are not used. */
+            is_per_user?: boolean | null;
             name?: string | null;
             /** @description Pins another version of the integration's definition. */
             version?: string | null;
@@ -2166,6 +2205,48 @@ export interface operations {
         responses: {
             /** @description The page */
             200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    enterCredential: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description `state` as the page holds it, and a value for each field that it names. */
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": Record<string, unknown>;
+            };
+        };
+        responses: {
+            /** @description To the last page */
+            303: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Why not */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            /** @description Why not */
+            "5XX": {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -11,7 +11,7 @@ use model::{Clock, Entropy, Sealer, Timestamp};
 use store::Store;
 
 use crate::idempotency::Idempotency;
-use crate::{Counters, Directory, Live};
+use crate::{Counters, Directory, Links, Live};
 
 /// What the API is made of.
 pub struct Parts {
@@ -71,6 +71,8 @@ pub(crate) struct App {
     /// Log entries and metrics, in the order in which they are made.
     pub(crate) events: Sequence<EventTag>,
     pub(crate) idempotency: Arc<Idempotency>,
+    /// Makes and opens the links of `/oauth`.
+    pub(crate) links: Links,
     /// Callers of this door are no MCP clients: one description fits all.
     pub(crate) peer: Arc<Peer>,
     pub(crate) silent: Arc<Silent>,
@@ -87,7 +89,10 @@ impl App {
             Arc::clone(&parts.clock),
         ));
         let events = Sequence::new();
-        Self { parts, origins, events, idempotency, peer: Arc::new(Peer::plain()), silent: Arc::new(Silent) }
+        let (sealer, clock) = (Arc::clone(&parts.sealer), Arc::clone(&parts.clock));
+        let links = Links::new(sealer, clock, Arc::clone(&parts.entropy), &parts.settings.public_url);
+        let (peer, silent) = (Arc::new(Peer::plain()), Arc::new(Silent));
+        Self { parts, origins, events, idempotency, links, peer, silent }
     }
 
     /// The id of something that happens now.

@@ -72,6 +72,9 @@ pub(crate) struct ConnectionView {
     /// Addresses of private networks are allowed for it; null for one of the file.
     #[schema(required = true)]
     egress_private: Option<bool>,
+    /// Everybody uses their own credentials; null for one of the file, whose are shared.
+    #[schema(required = true)]
+    is_per_user: Option<bool>,
     /// Grows with every change of what its owner wrote; also the `ETag`. Null for one of the file.
     #[schema(required = true)]
     revision: Option<u64>,
@@ -224,6 +227,7 @@ impl Live {
             auth_method: Some(row.auth_method),
             connection_config: Some(row.config.value()),
             egress_private: Some(row.egress_private),
+            is_per_user: Some(row.is_per_user),
             revision: Some(row.revision),
             created_at: Some(row.created_at),
             updated_at: Some(row.updated_at),
@@ -354,6 +358,7 @@ fn bare(key: String) -> ConnectionView {
         auth_method: None,
         connection_config: None,
         egress_private: None,
+        is_per_user: None,
         revision: None,
         created_at: None,
         updated_at: None,

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use connector::oauth::Keeper;
-use model::{AuthMethod, Category, ConnectionStatus, Fault, IntegrationKind, Key, Timestamp};
+use model::id::UserId;
+use model::{AuthMethod, Caller, Category, ConnectionStatus, Fault, IntegrationKind, Key, Timestamp};
 use store::{ConnectionRow, IntegrationRow};
 
 /// Told by the binary.
@@ -59,19 +60,34 @@ pub trait Directory: Send + Sync + 'static {
     /// Which places there are.
     fn check_field(&self, row: &ConnectionRow, field: &str) -> Result<(), Fault>;
 
+    /// What each user gives a stored connection on which everybody uses their own credentials; `None` for one
+    /// whose credentials all users share.
+    ///
+    /// # Errors
+    /// When there is nothing about it that could be a user's own.
+    fn own_way(&self, row: &ConnectionRow) -> Result<Option<OwnWay>, Fault>;
+
     /// Connects with a stored connection once, reads what it offers, and lets go of it: how many tools it
-    /// offers.
+    /// offers. Where everybody uses their own credentials, with the caller's; what a caller who may manage
+    /// is shown then is what all are shown.
     ///
     /// # Errors
     /// Which layer failed, and what to do.
-    async fn try_out(&self, row: &ConnectionRow) -> Result<usize, Fault>;
+    async fn try_out(&self, row: &ConnectionRow, caller: &Caller) -> Result<usize, Fault>;
 
     /// What asking for leave for a stored connection needs. `public_url` is where this hub is reached. With
     /// `is_fresh` what can be asked of the system itself is asked anew; otherwise what was found then counts.
+    /// Where everybody uses their own credentials, it is `user`'s.
     ///
     /// # Errors
     /// When it does not sign in with somebody's leave, or lacks something for it.
-    async fn leave(&self, row: &ConnectionRow, public_url: &str, is_fresh: bool) -> Result<Leave, Fault>;
+    async fn leave(
+        &self,
+        row: &ConnectionRow,
+        public_url: &str,
+        is_fresh: bool,
+        user: UserId,
+    ) -> Result<Leave, Fault>;
 
     /// Brings what runs on this node in step with the store, so that the next call finds it so.
     async fn settle(&self);
@@ -153,6 +169,15 @@ pub struct Proof {
     pub passed: usize,
     /// Those that did not.
     pub failed: usize,
+}
+
+/// What each user gives a connection on which everybody uses their own credentials.
+#[derive(Debug, Clone)]
+pub enum OwnWay {
+    /// Leave, in a browser or on another device; what else is stored (the client) all users share.
+    Leave,
+    /// These, which they enter; nothing is shared.
+    Entered(Vec<CredentialField>),
 }
 
 /// What asking for leave needs.

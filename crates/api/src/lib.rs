@@ -37,10 +37,11 @@ mod toolsets;
 
 pub use app::{Parts, Settings};
 pub use directory::{
-    AuthWay, CredentialField, Described, Directory, Entry, Leave, Proof, ReadManifest, Source,
+    AuthWay, CredentialField, Described, Directory, Entry, Leave, OwnWay, Proof, ReadManifest, Source,
 };
 pub use errors::page as error_page;
 pub use live::{FileChange, Live, Sources};
 pub use metrics::Counters;
+pub use oauth::Links;
 pub use routes::router;
 pub use toolsets::ChosenTool;

@@ -1,8 +1,14 @@
-//! Leave in a browser: the link that an operator opens, the page before the vendor's, and the page after it.
+//! Leave in a browser: the link that somebody opens, the page before the vendor's, and the page after it; and a form
+//! in its place where what is asked for is not leave but a key.
 //!
-//! Nobody signs in on these pages. The link holds a sealed ticket that only a key with `manage` gets; the page
-//! names what is about to be given to whom and sets a cookie; the vendor's answer counts only in the browser
-//! that has it, so that nobody can be led to give somebody else their account (RFC 6749 §10.12).
+//! Nobody signs in on these pages. The link holds a sealed ticket ([`ticket`]) that a key with `manage` gets, or, where
+//! everybody uses their own credentials, whoever was refused for want of one. The page names what is about to be
+//! given to whom and sets a cookie; the answer counts only in the browser that has it, so that nobody can be led to
+//! give somebody else their account (RFC 6749 §10.12).
+
+mod enter;
+mod page;
+mod ticket;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,31 +18,29 @@ use axum::Json;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use connector::oauth::{Ask, DeviceCode, Pkce, Refusal, client_document};
-use http::header::{
-    CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, REFERRER_POLICY, SET_COOKIE, X_FRAME_OPTIONS,
-};
+use http::header::{COOKIE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, StatusCode};
-use model::id::{ConnectionId, WorkspaceId};
-use model::{Access, Caller, Code, Fault, Secret, Timestamp};
+use model::id::ConnectionId;
+use model::{Access, Caller, Code, ConnectionStatus, Fault, Owner, Secret, Timestamp};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
-use store::{ConnectionRow, Scope};
+use store::{ConnectionRow, EventType, Scope};
 use utoipa::ToSchema;
 
-use crate::Leave;
 use crate::app::App;
+use crate::connections::create::log_entry;
 use crate::connections::{lifecycle, stored};
 use crate::extract::{Segments, Sent, Signed};
 use crate::rescue::Problem;
+use crate::{Leave, OwnWay};
+use page::{escaped, page, sorry};
+use ticket::{STATE_MS, Ticket, Travelling};
 
-/// How long a link is good.
-const TICKET_MS: i64 = 30 * 60 * 1000;
-/// How long somebody may take at the vendor.
-const STATE_MS: i64 = 10 * 60 * 1000;
+pub(crate) use enter::{__path_enter, enter};
+pub use ticket::Links;
+
 const COOKIE_NAME: &str = "trunkline_leave";
-/// Nothing inline, nothing from elsewhere, nobody's frame.
-const POLICY: &str =
-    "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// How leave is to be asked for.
 #[derive(Deserialize, ToSchema)]
@@ -73,34 +77,12 @@ pub(crate) struct AuthorizationView {
     expires_at: Timestamp,
 }
 
-/// What the link holds, sealed.
-#[derive(Serialize, Deserialize)]
-struct Ticket {
-    connection: String,
-    workspace: WorkspaceId,
-    principal: String,
-    until: Timestamp,
-}
-
-/// What travels through the vendor, sealed.
-#[derive(Serialize, Deserialize)]
-struct Travelling {
-    ticket: Ticket,
-    verifier: String,
-    /// The authorization server that leave was asked of.
-    issuer: Option<String>,
-    /// Of the cookie's value.
-    digest: String,
-}
-
-const TICKET: &str = "oauth-ticket";
-const STATE: &str = "oauth-state";
-
 /// Ask for somebody's leave
 ///
 /// For connections with OAuth. Gives a link to open in a browser: it names the connection and leads to the
 /// vendor; when leave is given there, the connection is tested and connected. With `device_code`, the hub asks
-/// the vendor until leave is given with the code on another device.
+/// the vendor until leave is given with the code on another device. Where everybody uses their own credentials,
+/// the leave is the caller's own; a key or password is entered on the page.
 #[utoipa::path(post, path = "/api/v1/connections/{connection}/authorize", operation_id = "authorizeConnection",
     tag = "connections", params(("connection" = String, Path, description = "Its key or id.")),
     request_body = AskBody,
@@ -112,18 +94,23 @@ pub(crate) async fn authorize(
     Sent(body): Sent<AskBody>,
 ) -> Result<Json<AuthorizationView>, Problem> {
     let row = stored(&app, &caller, &named).await?;
-    let leave = app.parts.directory.leave(&row, public(&app), true).await?;
-    let ticket = Ticket {
-        connection: row.id.to_string(),
-        workspace: row.owner.workspace,
-        principal: caller.principal.to_string(),
-        until: app.parts.clock.now().plus_ms(TICKET_MS),
+    let ticket = app.links.ticket(&row, &caller, row.is_per_user);
+    let in_browser = |ticket: &Ticket| -> Result<_, Fault> {
+        let url = app.links.url_of(ticket)?;
+        Ok(Json(AuthorizationView { grant: body.grant, url, user_code: None, expires_at: ticket.until }))
     };
-    match body.grant {
-        Way::AuthorizationCode if leave.has_browser => {
-            let url = format!("{}/oauth/start?ticket={}", public(&app), seal(&app, TICKET, &ticket)?);
-            Ok(Json(AuthorizationView { grant: body.grant, url, user_code: None, expires_at: ticket.until }))
+    if let Some(OwnWay::Entered(_)) = app.parts.directory.own_way(&row)? {
+        if body.grant == Way::AuthorizationCode {
+            return Ok(in_browser(&ticket)?);
         }
+        let what = "grant: this connection takes a credential that is entered, not leave";
+        return Err(Fault::new(Code::BAD_ARGUMENTS, what)
+            .with_hint("leave it out: there is one page")
+            .into());
+    }
+    let leave = app.parts.directory.leave(&row, app.links.public(), true, caller.owner.user).await?;
+    match body.grant {
+        Way::AuthorizationCode if leave.has_browser => Ok(in_browser(&ticket)?),
         Way::DeviceCode if leave.has_device => {
             let code =
                 leave.keeper.provider().device_code().await.map_err(|why| refused(&leave.name, why))?;
@@ -160,29 +147,33 @@ pub(crate) async fn start(
 }
 
 async fn begin(app: &App, ticket: &str) -> Result<Response, Fault> {
-    let ticket: Ticket = open(app, TICKET, ticket)?;
-    still_good(app, ticket.until)?;
+    let ticket = app.links.open_ticket(ticket)?;
     let row = row_of(app, &ticket).await?;
-    let leave = app.parts.directory.leave(&row, public(app), false).await?;
     let pkce = Pkce::new(&*app.parts.entropy);
     let mut nonce = [0; 32];
     app.parts.entropy.fill(&mut nonce);
     let cookie = hex(&nonce);
     let until = app.parts.clock.now().plus_ms(STATE_MS);
-    let travelling = Travelling {
+    let mut travelling = Travelling {
         ticket: Ticket { until, ..ticket },
         verifier: pkce.verifier.expose().to_owned(),
-        issuer: leave.keeper.provider().issuer.as_ref().map(|(issuer, _)| issuer.clone()),
+        issuer: None,
         digest: hex(&Sha256::digest(cookie.as_bytes())),
     };
-    let state = seal(app, STATE, &travelling)?;
+    let whom = whom(app, &travelling.ticket).await?;
+    if let Some(OwnWay::Entered(fields)) = app.parts.directory.own_way(&row)? {
+        let state = app.links.seal_state(&travelling)?;
+        return Ok(with_cookie(app, enter::form(&row, &whom, &fields, &state), &cookie));
+    }
+    let leave = leave_of(app, &row, &travelling.ticket).await?;
+    travelling.issuer = leave.keeper.provider().issuer.as_ref().map(|(issuer, _)| issuer.clone());
+    let state = app.links.seal_state(&travelling)?;
     let link = leave.keeper.provider().authorization_link(&redirect_uri(app), &state, Some(&pkce.challenge));
     if !(link.starts_with("https://") || link.starts_with("http://")) {
         return Err(Fault::new(Code::MISCONFIGURED, "its authorisation URL is no http:// or https:// URL"));
     }
     let body = format!(
-        "<p>The connection <strong>{key}</strong> of this hub asks for your leave at <strong>{name}</strong>. Whoever may use the connection acts there in the name of the account that you sign in with.</p>\
-         <p>Go on only if you, or somebody whom you trust, made this connection.</p>\
+        "<p>The connection <strong>{key}</strong> of this hub asks for your leave at <strong>{name}</strong>. {whom}</p>\
          <p><a class=\"button\" rel=\"noreferrer\" href=\"{link}\">Go on to {name}</a></p>\
          <p class=\"note\">It leads to <code>{host}</code>.</p>",
         key = escaped(row.key.as_str()),
@@ -190,8 +181,11 @@ async fn begin(app: &App, ticket: &str) -> Result<Response, Fault> {
         link = escaped(&link),
         host = escaped(link.split('/').nth(2).unwrap_or_default()),
     );
-    let mut response = page(StatusCode::OK, "Give leave", &body);
-    let secure = if public(app).starts_with("https://") { "; Secure" } else { "" };
+    Ok(with_cookie(app, page(StatusCode::OK, "Give leave", &body), &cookie))
+}
+
+fn with_cookie(app: &App, mut response: Response, cookie: &str) -> Response {
+    let secure = if app.links.public().starts_with("https://") { "; Secure" } else { "" };
     let line = format!(
         "{COOKIE_NAME}={cookie}; Path=/oauth; Max-Age={}; HttpOnly; SameSite=Lax{secure}",
         STATE_MS / 1000
@@ -199,7 +193,46 @@ async fn begin(app: &App, ticket: &str) -> Result<Response, Fault> {
     if let Ok(value) = HeaderValue::from_str(&line) {
         response.headers_mut().insert(SET_COOKIE, value);
     }
-    Ok(response)
+    response
+}
+
+/// For whom it is, as HTML: who opens a link may not be the one that it was made for, and is to notice.
+async fn whom(app: &App, ticket: &Ticket) -> Result<String, Fault> {
+    let Some(own) = &ticket.own else {
+        return Ok(
+            "Whoever may use the connection acts there in the name of the account that you sign in with.</p>\
+                   <p>Go on only if you, or somebody whom you trust, made this connection."
+                .to_owned(),
+        );
+    };
+    own.check_unused(&rows_of(app, ticket).await?)?;
+    let key = match own.api_key {
+        Some(id) => app.parts.identity.find_key(ticket.workspace, id).await.map_err(|error| error.fault())?,
+        None => None,
+    };
+    let asked = key.map_or_else(
+        || "the operator of this hub, at its machine,".to_owned(),
+        |key| format!("the API key <strong>{}</strong> ({}…)", escaped(&key.name), escaped(&key.prefix)),
+    );
+    Ok(format!(
+        "It was {asked} that asked, and whatever user <code>{user}</code> of this hub runs acts there with your account from then on; nobody else's does.</p>\
+         <p>Go on only if that is you. If somebody sent you this link, they would be acting in your name.",
+        user = own.user,
+    ))
+}
+
+async fn leave_of(app: &App, row: &ConnectionRow, ticket: &Ticket) -> Result<Leave, Fault> {
+    // What was made for one user is never stored as what all share, whatever the connection says by now.
+    if ticket.own.is_some() != row.is_per_user {
+        let what = "since the link was made, the connection has changed in whose credentials it uses";
+        return Err(Fault::new(Code::STALE_STATE, what).with_hint("ask for a new one"));
+    }
+    let user = ticket.own.as_ref().map_or(row.owner.user, |own| own.user);
+    app.parts.directory.leave(row, app.links.public(), false, user).await
+}
+
+async fn rows_of(app: &App, ticket: &Ticket) -> Result<Vec<store::CredentialRow>, Fault> {
+    app.parts.credentials.rows(&row_of(app, ticket).await?).await
 }
 
 /// The page after the vendor's
@@ -221,11 +254,15 @@ pub(crate) async fn callback(
     match finish(&app, &headers, &query).await {
         Ok(name) => {
             // The address holds a code that was used: it is not left in the browser's history.
-            let done = format!("{}/oauth/done?name={}", public(&app), urlencoded(&name));
+            let done = done_at(&app, &name);
             Redirect::to(&done).into_response()
         }
         Err(fault) => sorry(&fault),
     }
+}
+
+fn done_at(app: &App, name: &str) -> String {
+    format!("{}/oauth/done?name={}", app.links.public(), urlencoded(name))
 }
 
 /// What this hub is as a client
@@ -236,8 +273,8 @@ pub(crate) async fn callback(
 pub(crate) async fn client(State(app): State<Arc<App>>) -> Json<serde_json::Value> {
     let mut document = client_document(&redirect_uri(&app));
     if let Some(members) = document.as_object_mut() {
-        members.insert("client_id".to_owned(), format!("{}/oauth/client.json", public(&app)).into());
-        members.insert("client_uri".to_owned(), public(&app).into());
+        members.insert("client_id".to_owned(), format!("{}/oauth/client.json", app.links.public()).into());
+        members.insert("client_uri".to_owned(), app.links.public().into());
     }
     Json(document)
 }
@@ -253,14 +290,9 @@ pub(crate) async fn done(Query(query): Query<HashMap<String, String>>) -> Respon
     page(StatusCode::OK, "Done", &body)
 }
 
-async fn finish(
-    app: &Arc<App>,
-    headers: &HeaderMap,
-    query: &HashMap<String, String>,
-) -> Result<String, Fault> {
-    let text = |name: &str| query.get(name).map(String::as_str).unwrap_or_default();
-    let travelling: Travelling = open(app, STATE, text("state"))?;
-    still_good(app, travelling.ticket.until)?;
+/// What came back, if it came back in the browser that it went out from, and was not used by another meanwhile.
+async fn back(app: &App, headers: &HeaderMap, state: &str) -> Result<Travelling, Fault> {
+    let travelling = app.links.open_state(state)?;
     let cookie =
         headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(';'));
     let mut values = cookie.filter_map(|pair| pair.trim().strip_prefix(COOKIE_NAME)?.strip_prefix('='));
@@ -270,8 +302,21 @@ async fn finish(
         return Err(Fault::new(Code::STALE_STATE, "this is not the browser in which leave was asked for")
             .with_hint("open the link again, and finish in the same browser; it has to keep cookies"));
     }
+    if let Some(own) = &travelling.ticket.own {
+        own.check_unused(&rows_of(app, &travelling.ticket).await?)?;
+    }
+    Ok(travelling)
+}
+
+async fn finish(
+    app: &Arc<App>,
+    headers: &HeaderMap,
+    query: &HashMap<String, String>,
+) -> Result<String, Fault> {
+    let text = |name: &str| query.get(name).map(String::as_str).unwrap_or_default();
+    let travelling = back(app, headers, text("state")).await?;
     let row = row_of(app, &travelling.ticket).await?;
-    let leave = app.parts.directory.leave(&row, public(app), false).await?;
+    let leave = leave_of(app, &row, &travelling.ticket).await?;
     if !text("error").is_empty() {
         // An answer in somebody else's name says nothing about this one.
         leave
@@ -292,8 +337,17 @@ async fn finish(
     let ask = Ask::Code { code: &code, verifier, redirect_uri: &redirect_uri };
     let set = provider.ask(ask, app.parts.clock.now()).await.map_err(|why| refused(&leave.name, why))?;
     leave.keeper.put(set).await?;
+    told(app, &row, &travelling.ticket, "leave was given").await?;
     use_it(app, &travelling.ticket).await?;
     Ok(row.key.to_string())
+}
+
+/// Says in the connection's log that somebody gave what a link was for.
+async fn told(app: &App, row: &ConnectionRow, ticket: &Ticket, what: &str) -> Result<(), Fault> {
+    let metadata = json!({ "by": ticket.principal, "user": ticket.own.as_ref().map(|own| own.user) });
+    let entry = log_entry(app, row, EventType::ConfigUpdated, what, &metadata);
+    let entry = entry.map_err(|problem| problem.fault().clone())?;
+    app.parts.store.apply(vec![entry]).await.map_err(|error| error.fault())
 }
 
 /// Tests a connection that has just got its leave, and connects it.
@@ -301,12 +355,21 @@ async fn use_it(app: &Arc<App>, ticket: &Ticket) -> Result<(), Fault> {
     // What runs is to have the new token, whatever the test says.
     app.parts.directory.settle().await;
     let row = row_of(app, ticket).await?;
+    let user = ticket.own.as_ref().map_or(row.owner.user, |own| own.user);
     let caller = Caller {
-        owner: row.owner,
-        api_key: None,
+        owner: Owner { user, ..row.owner },
+        api_key: ticket.own.as_ref().and_then(|own| own.api_key),
         principal: ticket.principal.as_str().into(),
-        access: Arc::new(Access::everything()),
+        access: Arc::new(Access { manage: ticket.is_manager, ..Access::everything() }),
     };
+    if ticket.own.is_some() && row.connected_at.is_some() && row.status != ConnectionStatus::Disconnected {
+        // In use by others: what one user's account cannot do says nothing about theirs.
+        let tried = app.parts.directory.try_out(&row, &caller).await;
+        return tried.map(drop).map_err(|fault| {
+            Fault::new(Code::UPSTREAM_REFUSED, format!("it is stored, and the test failed: {}", fault.detail))
+                .with_hint(fault.hint)
+        });
+    }
     let tested = lifecycle::run(app, &caller, row, true).await;
     match tested.map(|view| view.trouble()) {
         Ok(None) => Ok(()),
@@ -328,10 +391,13 @@ async fn await_device(app: Arc<App>, leave: Leave, code: DeviceCode, ticket: Tic
         tokio::time::sleep(Duration::from_secs(wait)).await;
         match leave.keeper.provider().ask(Ask::Device(&code.device_code), app.parts.clock.now()).await {
             Ok(set) => {
-                let done = match leave.keeper.put(set).await {
-                    Ok(()) => use_it(&app, &ticket).await,
-                    Err(fault) => Err(fault),
+                let done = async {
+                    leave.keeper.put(set).await?;
+                    told(&app, &row_of(&app, &ticket).await?, &ticket, "leave was given on another device")
+                        .await?;
+                    use_it(&app, &ticket).await
                 };
+                let done = done.await;
                 if let Err(fault) = done {
                     tracing::warn!(connection = %ticket.connection, "leave was given on another device: {fault}");
                 }
@@ -365,31 +431,8 @@ async fn row_of(app: &App, ticket: &Ticket) -> Result<ConnectionRow, Fault> {
     found.map_err(|error| error.fault())?.ok_or_else(gone)
 }
 
-fn seal<T: Serialize>(app: &App, purpose: &str, value: &T) -> Result<String, Fault> {
-    let plain = serde_json::to_vec(value).map_err(|error| Fault::new(Code::BUG, error.to_string()))?;
-    app.parts.sealer.seal(purpose, "", &plain).map_err(|error| Fault::new(Code::BUG, error.to_string()))
-}
-
-fn open<T: for<'de> Deserialize<'de>>(app: &App, purpose: &str, sealed: &str) -> Result<T, Fault> {
-    let plain = app.parts.sealer.open(purpose, "", sealed).ok();
-    plain.and_then(|plain| serde_json::from_slice(&plain).ok()).ok_or_else(|| {
-        Fault::new(Code::STALE_STATE, "the link is none of this hub's").with_hint("ask for a new one")
-    })
-}
-
-fn still_good(app: &App, until: Timestamp) -> Result<(), Fault> {
-    if app.parts.clock.now() < until {
-        return Ok(());
-    }
-    Err(Fault::new(Code::STALE_STATE, "the link has run out").with_hint("ask for a new one"))
-}
-
-fn public(app: &App) -> &str {
-    app.parts.settings.public_url.trim_end_matches('/')
-}
-
 fn redirect_uri(app: &App) -> String {
-    format!("{}/oauth/callback", public(app))
+    format!("{}/oauth/callback", app.links.public())
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -406,39 +449,4 @@ fn urlencoded(text: &str) -> String {
             }
         })
         .collect()
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
-        .replace('\'', "&#39;")
-}
-
-fn sorry(fault: &Fault) -> Response {
-    let (status, title) = fault.code.describe();
-    let body = format!(
-        "<p role=\"alert\">{}</p><p>{}</p><p class=\"note\">{} {}</p>",
-        escaped(&fault.detail),
-        escaped(&fault.hint),
-        fault.code,
-        escaped(title)
-    );
-    page(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST), "This did not work", &body)
-}
-
-fn page(status: StatusCode, title: &str, body: &str) -> Response {
-    let html = format!(
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
-         <title>{title} · Trunkline</title><link rel=\"stylesheet\" href=\"/api/v1/docs/page.css\"></head>\
-         <body><main class=\"card\"><h1>{title}</h1>{body}</main></body></html>"
-    );
-    let headers = [
-        (CONTENT_TYPE, "text/html; charset=utf-8"),
-        (CONTENT_SECURITY_POLICY, POLICY),
-        (REFERRER_POLICY, "no-referrer"),
-        (X_FRAME_OPTIONS, "DENY"),
-    ];
-    (status, headers, html).into_response()
 }

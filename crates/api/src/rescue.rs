@@ -2,8 +2,8 @@
 //!
 //! Members: `type` (`/errors/TL-nnnn`, which is served), `title`, `status`, `detail`, `code`, `blame`
 //! (`caller`, `upstream`, `operator`, `bug`), `retry` (`never`, `safe`, `after_ms:1000`,
-//! `outcome_unknown`: the words of the MCP door), `hint` (may be empty), `call_id` (null when nothing was
-//! called). `retry: after_ms` also sets `Retry-After`, in whole seconds.
+//! `outcome_unknown`: the words of the MCP door), `hint` (may be empty), `link` (a page on which the caller can
+//! mend it, or null), `call_id` (null when nothing was called). `retry: after_ms` also sets `Retry-After`, in whole seconds.
 
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -39,6 +39,9 @@ pub(crate) struct View<'a> {
     retry: String,
     /// What to do; may be empty.
     hint: &'a str,
+    /// Where the caller can do it in a browser, where there is such a page. It is for this caller alone.
+    #[schema(required = true)]
+    link: Option<&'a str>,
     /// The call it happened in, if there was one.
     #[schema(required = true, value_type = Option<String>)]
     call_id: Option<CallId>,
@@ -101,6 +104,7 @@ impl Problem {
             blame: self.fault.blame,
             retry: self.fault.retry.to_string(),
             hint: &self.fault.hint,
+            link: self.fault.link.as_ref().map(|link| link.url.as_str()),
             call_id: self.call_id,
         }
     }

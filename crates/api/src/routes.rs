@@ -70,6 +70,7 @@ pub static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
         (Nothing, routes!(oauth::start)),
         (Nothing, routes!(oauth::callback)),
         (Nothing, routes!(oauth::done)),
+        (Nothing, routes!(oauth::enter)),
         (Key,     routes!(door::call)),
         (Key,     routes!(openapi::show)),
         (Key,     routes!(openapi::show_v1)),

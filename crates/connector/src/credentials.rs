@@ -5,6 +5,7 @@
 //! characters, and its times.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use credential::{EnvelopeError, KeyRing, Place, WrappingKey};
@@ -16,6 +17,7 @@ use store::{
 };
 
 use crate::carry::CarriedValue;
+use crate::oauth::TOKENS_FIELD;
 
 /// The largest value, bytes.
 pub const VALUE_LEN_MAX: usize = 32 * 1024;
@@ -58,6 +60,36 @@ pub struct Rotated {
     pub resealed: u64,
     /// Values of each key, counted afterwards: the proof that no value uses an old one.
     pub counts: Vec<(u32, u64)>,
+}
+
+/// The credentials of a workspace, as a hub needs them that starts.
+#[derive(Debug, Default)]
+pub struct Opened {
+    /// What all users of a connection share, by field.
+    pub shared: HashMap<ConnectionId, Result<BTreeMap<String, Secret>, Fault>>,
+    /// Who has credentials of their own for a connection, and which.
+    pub own: HashMap<ConnectionId, HashMap<UserId, Mark>>,
+}
+
+/// Tells what a user has stored for a connection from what was there before, without holding any of it. A token
+/// that is renewed keeps its mark: it is somebody's leave, not what it looks like today, that counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Mark(u64);
+
+// === impl Mark ===
+
+impl Mark {
+    fn add(&mut self, row: &CredentialRow) {
+        let mut hasher = DefaultHasher::new();
+        row.field.hash(&mut hasher);
+        row.id.hash(&mut hasher);
+        row.expires_at.map(|at| at.0).hash(&mut hasher);
+        if row.field != TOKENS_FIELD {
+            row.fingerprint.hash(&mut hasher);
+        }
+        // Rows come in any order.
+        self.0 = self.0.wrapping_add(hasher.finish());
+    }
 }
 
 // === impl Credentials ===
@@ -133,13 +165,18 @@ impl Credentials {
         self.store.list_credentials(scope, connection.id).await.map_err(|error| error.fault())
     }
 
-    /// Removes a value that all users share. False when there was none.
+    /// Removes a user's own value, or one that all users share. False when there was none.
     ///
     /// # Errors
     /// The store.
-    pub async fn remove(&self, connection: &ConnectionRow, field: &str) -> Result<bool, Fault> {
+    pub async fn remove(
+        &self,
+        connection: &ConnectionRow,
+        user: Option<UserId>,
+        field: &str,
+    ) -> Result<bool, Fault> {
         let rows = self.rows(connection).await?;
-        let Some(row) = rows.iter().find(|row| row.user.is_none() && row.field == field) else {
+        let Some(row) = rows.iter().find(|row| row.user == user && row.field == field) else {
             return Ok(false);
         };
         let scope = Scope::from(connection.owner.workspace);
@@ -153,27 +190,39 @@ impl Credentials {
     /// # Errors
     /// The store; a value that does not open; one that has expired, which is refused here and not upstream.
     pub async fn open(&self, connection: &ConnectionRow) -> Result<BTreeMap<String, Secret>, Fault> {
-        let rows = self.rows(connection).await?;
-        self.open_rows(connection.owner.workspace, rows.iter().filter(|row| row.user.is_none())).await
+        self.open_of(connection, None).await
     }
 
-    /// The open shared values of every connection of a workspace, for a hub that starts.
+    /// The open values of a connection that are `user`'s own; of nobody, those that all users share. Never both.
+    ///
+    /// # Errors
+    /// As [`Credentials::open`].
+    pub async fn open_of(
+        &self,
+        connection: &ConnectionRow,
+        user: Option<UserId>,
+    ) -> Result<BTreeMap<String, Secret>, Fault> {
+        let rows = self.rows(connection).await?;
+        self.open_rows(connection.owner.workspace, rows.iter().filter(|row| row.user == user)).await
+    }
+
+    /// The open shared values of every connection of a workspace, and the marks of the users' own, for a hub that
+    /// starts.
     ///
     /// # Errors
     /// The store. What is wrong with one connection's values is told in its place and holds up no other.
-    pub async fn open_all(
-        &self,
-        workspace: WorkspaceId,
-    ) -> Result<HashMap<ConnectionId, Result<BTreeMap<String, Secret>, Fault>>, Fault> {
+    pub async fn open_all(&self, workspace: WorkspaceId) -> Result<Opened, Fault> {
         let mut rows: HashMap<ConnectionId, Vec<CredentialRow>> = HashMap::new();
+        let mut own: HashMap<ConnectionId, HashMap<UserId, Mark>> = HashMap::new();
         let mut after = None;
         loop {
             // No data key has version 0: this is every row.
             let page = self.store.list_credentials_not_of(workspace, 0, after, store::PAGE_MAX).await;
             let page = page.map_err(|error| error.fault())?;
             for row in page.items {
-                if row.user.is_none() {
-                    rows.entry(row.connection).or_default().push(row);
+                match row.user {
+                    None => rows.entry(row.connection).or_default().push(row),
+                    Some(user) => own.entry(row.connection).or_default().entry(user).or_default().add(&row),
                 }
             }
             after = page.next;
@@ -181,11 +230,11 @@ impl Credentials {
                 break;
             }
         }
-        let mut opened = HashMap::with_capacity(rows.len());
+        let mut shared = HashMap::with_capacity(rows.len());
         for (connection, rows) in rows {
-            opened.insert(connection, self.open_rows(workspace, rows.iter()).await);
+            shared.insert(connection, self.open_rows(workspace, rows.iter()).await);
         }
-        Ok(opened)
+        Ok(Opened { shared, own })
     }
 
     /// The values of a connection that all users share, as they are carried to another hub: those that have

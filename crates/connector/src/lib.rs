@@ -16,10 +16,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use model::id::UserId;
 use model::{Code, Condition, ConnectionStatus, Era, Fault};
 use tokio::sync::{broadcast, watch};
 
-pub use credentials::{Credentials, NewCredential};
+pub use credentials::{Credentials, Mark, NewCredential, Opened};
 pub use ctx::{Abilities, AskError, Ctx, Downstream, Peer, Question, Silent};
 pub use inventory::{Inventory, ListKind, Offered, Tool};
 pub use request::{Outcome, Request};
@@ -76,6 +77,8 @@ pub enum Event {
     Log { params: Bytes },
     /// A task changed its status; raw `params` of `notifications/tasks[/status]`.
     TaskStatus { params: Bytes },
+    /// A user has a credential of their own now, on a connection where everybody uses their own.
+    Authorised { user: UserId },
 }
 
 /// How a connection stands: what `status` and the console show.

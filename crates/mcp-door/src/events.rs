@@ -19,6 +19,7 @@ use wire::task::{Status, Task};
 use wire::{Object, object};
 
 use crate::Endpoint;
+use crate::authorise::Elicited;
 use crate::door::Who;
 use crate::outbox::Outbox;
 use crate::peer::is_loud_enough;
@@ -58,6 +59,8 @@ pub(crate) struct Watch {
 pub(crate) struct Events {
     pipeline: Weak<Pipeline>,
     pub(crate) views: Arc<Views>,
+    /// Pages that legacy clients were sent to.
+    pub(crate) elicited: Elicited,
     watches: Mutex<AHashMap<u64, Arc<Watch>>>,
     next: AtomicU64,
     listeners: Mutex<AHashMap<Key, (usize, JoinHandle<()>)>>,
@@ -75,6 +78,7 @@ impl Events {
         let events = Arc::new(Self {
             pipeline: Arc::downgrade(pipeline),
             views: Arc::default(),
+            elicited: Elicited::default(),
             watches: Mutex::default(),
             next: AtomicU64::new(1),
             listeners: Mutex::default(),
@@ -202,6 +206,10 @@ impl Events {
             self.repeat_list_changed(connection.clone(), *kind);
             return;
         }
+        if let Event::Authorised { user } = event {
+            self.elicited.complete(connection, *user);
+            return;
+        }
         let watches: Vec<_> = lock(&self.watches).values().cloned().collect();
         for watch in watches {
             match event {
@@ -214,7 +222,7 @@ impl Events {
                 }
                 Event::Log { params } => watch.tell_log(connection, params),
                 Event::TaskStatus { params } => watch.tell_task(connection, params),
-                Event::ListChanged(_) => {}
+                Event::ListChanged(_) | Event::Authorised { .. } => {}
             }
         }
     }

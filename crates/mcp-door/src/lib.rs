@@ -8,6 +8,7 @@
 //! Start reading at [`Door`], then `serve` (what each method does) and `http` (the classification ladder).
 
 mod asked;
+mod authorise;
 mod bridge;
 mod conversation;
 mod door;

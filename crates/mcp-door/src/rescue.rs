@@ -28,6 +28,13 @@ impl Reply {
     }
 }
 
+/// As [`RpcCode::URL_ELICITATION`] (MCP 2025-11-25): the client asks its user to open these pages, and calls again.
+pub(crate) fn url_elicitation(fault: &Fault, elicitation: &[u8]) -> Reply {
+    let data = [b"{\"elicitations\":[", elicitation, b"]}"].concat();
+    let code = RpcCode::URL_ELICITATION;
+    Reply::Error(code, wire::error::object(code, &fault.to_string(), Some(&data)).into())
+}
+
 /// A fault as the answer to a request. For a tool call that reached its tool, what went wrong is a tool
 /// result with `isError`: the model can read it and act. All else is a protocol error.
 pub(crate) fn reply(fault: &Fault, kind: Option<CallKind>, era: Era) -> Reply {
@@ -47,20 +54,31 @@ pub(crate) fn reply(fault: &Fault, kind: Option<CallKind>, era: Era) -> Reply {
     let message = if fault.code == Code::NOT_FOUND && kind == Some(CallKind::Tool) {
         format!("Unknown tool: {fault}")
     } else {
-        fault.to_string()
+        said(fault)
     };
-    let data = serde_json::json!({ "code": fault.code, "blame": fault.blame, "retry": fault.retry.to_string(), "hint": fault.hint });
+    let mut data = serde_json::json!({ "code": fault.code, "blame": fault.blame, "retry": fault.retry.to_string(), "hint": fault.hint });
+    if let (Some(link), Some(members)) = (&fault.link, data.as_object_mut()) {
+        members.insert("link".to_owned(), link.url.as_str().into());
+    }
     Reply::Error(code, wire::error::object(code, &message, Some(data.to_string().as_bytes())).into())
 }
 
 const fn is_for_the_model(code: Code) -> bool {
-    matches!(code.0, 1202 | 1301 | 1401..=1407 | 1501 | 1601)
+    matches!(code.0, 1202 | 1301 | 1401..=1407 | 1410 | 1501 | 1601)
+}
+
+/// In words, with the page on which the caller can mend it: for a client that shows words and no more.
+fn said(fault: &Fault) -> String {
+    match &fault.link {
+        Some(link) => format!("{fault}\nAuthorise here: {}", link.url),
+        None => fault.to_string(),
+    }
 }
 
 fn tool_error(fault: &Fault, era: Era) -> Bytes {
     let mut out = Vec::with_capacity(256);
     out.extend_from_slice(b"{\"content\":[{\"type\":\"text\",\"text\":");
-    object::push_str(&mut out, &fault.to_string());
+    object::push_str(&mut out, &said(fault));
     out.extend_from_slice(b"}],\"isError\":true");
     if era == Era::Modern {
         out.extend_from_slice(b",\"resultType\":\"complete\"");

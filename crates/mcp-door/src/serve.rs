@@ -10,6 +10,7 @@ use wire::task::EXTENSION;
 use wire::{Method, Object, RpcCode};
 
 use crate::asked;
+use crate::authorise::Asking;
 use crate::bridge::{Asks, Way};
 use crate::door::{Door, Who};
 use crate::outbox::Outbox;
@@ -72,9 +73,13 @@ impl Door {
         if kind == CallKind::Task {
             return self.task_method(who, method, &object, outbox, session).await;
         }
-        let routed = match self.route(who, method, kind, &params, &object).await {
+        let mut routed = match self.route(who, method, kind, &params, &object).await {
             Ok(routed) => routed,
             Err(fault) => return rescue::reply(&fault, Some(kind), era),
+        };
+        let asking = match self.asking(who, method, &object, &mut routed, session) {
+            Ok(asking) => asking,
+            Err(fault) => return rescue::reply(&fault, None, era),
         };
         let patience = self.settings().ask_timeout;
         if era == Era::Modern {
@@ -98,7 +103,8 @@ impl Door {
                 ));
                 let downstream = Arc::clone(&way) as Arc<dyn Downstream>;
                 let (door, who_owned) = (Arc::clone(self), who.clone());
-                let work = async move { door.call_through(&who_owned, kind, routed, downstream).await };
+                let work =
+                    async move { door.call_through(&who_owned, kind, routed, downstream, asking).await };
                 let call = AskableCall::start(who, subject, questions, way, patience, work);
                 return self.drive(who, call).await;
             }
@@ -106,7 +112,7 @@ impl Door {
         let asks = session.map_or(Asks::Nobody, |session| Asks::Session(Arc::clone(session)));
         let way = Way::new(Arc::clone(outbox), asks, Arc::clone(&who.peer), patience);
         let wants_task = routed.wants_task;
-        let reply = self.call_through(who, kind, routed, Arc::new(way)).await;
+        let reply = self.call_through(who, kind, routed, Arc::new(way), asking).await;
         if wants_task
             && let (Some(session), Reply::Result(result)) = (session, &reply)
             && let Some(task) = wire::task::Task::read(result)
@@ -124,9 +130,11 @@ impl Door {
         kind: CallKind,
         mut routed: Routed,
         downstream: Arc<dyn Downstream>,
+        mut asking: Asking,
     ) -> Reply {
         let era = who.peer.era.unwrap_or(Era::Legacy);
         for _ in 0..asked::ROUNDS_MAX {
+            let mut news = asking.news(self, &routed.connection);
             let outcome = self
                 .parts()
                 .pipeline
@@ -142,6 +150,11 @@ impl Door {
                 })
                 .await;
             match outcome {
+                Err(fault) if fault.code == Code::AUTHORISE_HERE => {
+                    if !asking.wait(&mut news, who.caller.owner.user).await {
+                        return self.authorise(who, kind, &routed, &asking, &fault);
+                    }
+                }
                 Err(fault) => return rescue::reply(&fault, Some(kind), era),
                 Ok(Outcome::InputRequired { result }) if era == Era::Legacy => {
                     match asked::next_round(&result, &routed.request.params, &downstream).await {

@@ -35,5 +35,6 @@ mod trouble;
 pub mod upstream;
 
 pub use challenge::challenge_of;
+pub use remember::{load as read_facts, save as facts_of};
 pub use settings::{EraChoice, Facts, Leave, Parts, Sessions, Settings, Transport};
 pub use upstream::McpUpstream;

@@ -38,7 +38,8 @@ fn raw(bytes: &Bytes) -> Option<&RawValue> {
 }
 
 /// The bytes to keep.
-pub(crate) fn save(inventory: &Inventory) -> Option<Bytes> {
+#[must_use]
+pub fn save(inventory: &Inventory) -> Option<Bytes> {
     fn all(list: &[Arc<Offered>]) -> Vec<&RawValue> {
         list.iter().filter_map(|item| raw(&item.raw)).collect()
     }
@@ -56,8 +57,9 @@ pub(crate) fn save(inventory: &Inventory) -> Option<Bytes> {
     serde_json::to_vec(&saved).ok().map(Bytes::from)
 }
 
-/// Reads what was kept; the inventory is stale until the server confirms it.
-pub(crate) fn load(bytes: &Bytes) -> Option<Inventory> {
+/// Reads what was kept; the inventory is stale until the server confirms it. `None` for another shape.
+#[must_use]
+pub fn load(bytes: &Bytes) -> Option<Inventory> {
     let saved: Saved<'_> =
         serde_json::from_slice(bytes).ok().filter(|saved: &Saved<'_>| saved.shape == SHAPE)?;
     let copies = |list: &[&RawValue]| -> Vec<Bytes> {

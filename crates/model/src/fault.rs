@@ -116,6 +116,8 @@ codes! {
     RATE_LIMITED = 1408, 429, "Upstream's rate limit reached";
     /// The caller, or the connection, has to give leave in a browser first.
     LEAVE_NEEDED = 1409, 401, "Authorisation needed";
+    /// The caller's own credential is missing for a connection on which everybody uses their own.
+    AUTHORISE_HERE = 1410, 401, "Your own authorisation needed";
     /// The connection's entry is incomplete or wrong.
     MISCONFIGURED = 1501, 503, "Connection not configured";
     /// A question back to the caller could not be asked or was not answered.
@@ -149,6 +151,23 @@ pub struct Fault {
     pub detail: String,
     /// What to do about it; one sentence.
     pub hint: String,
+    /// Where the caller can do it. For the caller's eyes only: no log and no record has it.
+    pub link: Option<Box<Link>>,
+}
+
+/// A page on which one caller can mend what is wrong. Who has it may act on it, so it prints itself nowhere.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Link {
+    /// The page.
+    pub url: String,
+    /// Tells this link from others: MCP's `elicitationId`.
+    pub id: String,
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Link(****)")
+    }
 }
 
 impl Fault {
@@ -162,20 +181,27 @@ impl Fault {
             1402 => (Blame::Upstream, Retry::Safe),
             1407 => (Blame::Operator, Retry::Never),
             1408 => (Blame::Upstream, Retry::AfterMs(1000)),
-            1409 => (Blame::Caller, Retry::Never),
+            1409 | 1410 => (Blame::Caller, Retry::Never),
             1400..=1499 => (Blame::Upstream, Retry::Never),
             1500..=1599 => (Blame::Operator, Retry::Never),
             1600..=1699 => (Blame::Caller, Retry::Never),
             1701 => (Blame::Operator, Retry::AfterMs(1000)),
             _ => (Blame::Bug, Retry::Never),
         };
-        Self { code, blame, retry, detail: detail.into(), hint: String::new() }
+        Self { code, blame, retry, detail: detail.into(), hint: String::new(), link: None }
     }
 
     /// Adds what to do.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = hint.into();
+        self
+    }
+
+    /// Adds where the caller can do it.
+    #[must_use]
+    pub fn with_link(mut self, link: Option<Link>) -> Self {
+        self.link = link.map(Box::new);
         self
     }
 

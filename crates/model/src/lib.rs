@@ -19,7 +19,7 @@ pub use caller::{Access, Caller, Owner};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use connection::{Condition, ConnectionStatus, Era};
 pub use entropy::{Entropy, SeededEntropy};
-pub use fault::{Blame, Code, Fault, Retry};
+pub use fault::{Blame, Code, Fault, Link, Retry};
 pub use id::Id;
 pub use integration::{AuthMethod, BadWord, Category, IntegrationKind};
 pub use key::Key;

@@ -59,6 +59,7 @@ pub struct McpClient {
     last_id: i64,
     answers: BTreeMap<String, Value>,
     follows_tasks: bool,
+    opens_pages: bool,
     /// Everything that came beside the answers: notifications, and questions from a session's server.
     pub heard: Vec<Value>,
 }
@@ -75,6 +76,7 @@ impl McpClient {
             last_id: 0,
             answers: BTreeMap::new(),
             follows_tasks: false,
+            opens_pages: false,
             heard: Vec::new(),
         }
     }
@@ -90,6 +92,13 @@ impl McpClient {
     #[must_use]
     pub const fn following_tasks(mut self) -> Self {
         self.follows_tasks = true;
+        self
+    }
+
+    /// Declares that its user can be sent to a page (elicitation, URL mode).
+    #[must_use]
+    pub const fn opening_pages(mut self) -> Self {
+        self.opens_pages = true;
         self
     }
 
@@ -266,6 +275,9 @@ impl McpClient {
             _ => None,
         });
         let mut all: Map<String, Value> = kinds.collect();
+        if self.opens_pages {
+            all.insert("elicitation".into(), json!({ "url": {} }));
+        }
         if self.follows_tasks {
             all.insert("extensions".into(), json!({ format!("{META}/tasks"): {} }));
         }

@@ -14,4 +14,5 @@ pub mod raw;
 pub mod soak;
 pub mod tools;
 pub mod trouble;
+pub mod users;
 pub mod websocket;

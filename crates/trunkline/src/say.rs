@@ -4,6 +4,9 @@ use std::io::Write;
 
 use model::Fault;
 
+/// The longest link that is shown, characters.
+pub(crate) const LINK_CHARS_MAX: usize = 8_192;
+
 /// Why a command ends without success.
 #[derive(Debug)]
 pub(crate) struct Quit {
@@ -15,22 +18,24 @@ pub(crate) struct Quit {
     pub(crate) hint: String,
     /// `TL-nnnn`, where there is one.
     pub(crate) error: Option<String>,
+    /// The page on which it can be mended, where there is one.
+    pub(crate) link: Option<String>,
 }
 
 impl Quit {
     /// It was tried and failed.
     pub(crate) fn failed(what: impl Into<String>) -> Self {
-        Self { code: 1, what: what.into(), hint: String::new(), error: None }
+        Self { code: 1, what: what.into(), hint: String::new(), error: None, link: None }
     }
 
     /// It was not tried: the command or the configuration is wrong.
     pub(crate) fn usage(what: impl Into<String>) -> Self {
-        Self { code: 2, what: what.into(), hint: String::new(), error: None }
+        Self { code: 2, what: what.into(), hint: String::new(), error: None, link: None }
     }
 
     /// Everything has been said; only the exit code is left.
     pub(crate) const fn silent(code: u8) -> Self {
-        Self { code, what: String::new(), hint: String::new(), error: None }
+        Self { code, what: String::new(), hint: String::new(), error: None, link: None }
     }
 
     /// Adds what to do.
@@ -45,7 +50,10 @@ impl Quit {
             return;
         }
         if is_json {
-            let line = serde_json::json!({ "error": self.what, "hint": self.hint, "code": self.error });
+            let mut line = serde_json::json!({ "error": self.what, "hint": self.hint, "code": self.error });
+            if let (Some(link), Some(members)) = (&self.link, line.as_object_mut()) {
+                members.insert("link".to_owned(), link.as_str().into());
+            }
             note(&line.to_string());
             return;
         }
@@ -54,12 +62,17 @@ impl Quit {
         if !self.hint.is_empty() {
             note(&format!("  {}", self.hint));
         }
+        if let Some(link) = &self.link {
+            // Whole: a link that is cut short leads nowhere.
+            note(&format!("  {}", plain(link, LINK_CHARS_MAX)));
+        }
     }
 }
 
 impl From<Fault> for Quit {
     fn from(fault: Fault) -> Self {
-        Self { code: 1, what: fault.detail, hint: fault.hint, error: Some(fault.code.to_string()) }
+        let error = Some(fault.code.to_string());
+        Self { code: 1, what: fault.detail, hint: fault.hint, error, link: fault.link.map(|link| link.url) }
     }
 }
 

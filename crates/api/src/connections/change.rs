@@ -39,6 +39,8 @@ pub(crate) struct ConnectionPatch {
     #[schema(min_length = 1, max_length = 64)]
     version: Option<String>,
     egress_private: Option<bool>,
+    /// Everybody uses their own credentials. Those of the other kind stay stored, and are not used.
+    is_per_user: Option<bool>,
     /// For one that starts a program, when its command line changes: the new one.
     consent: Option<String>,
 }
@@ -94,11 +96,13 @@ pub(crate) async fn update(
         auth_method: patch.auth_method,
         version: patch.version,
         egress_private: patch.egress_private,
+        is_per_user: patch.is_per_user,
         ..ConnectionChange::default()
     };
     let mut after = row.clone();
     after.edit(change.clone(), app.parts.clock.now());
     check_consent(&app, &after, Some(&row), patch.consent.as_deref())?;
+    app.parts.directory.own_way(&after)?;
     let mut metadata = difference(&row, &after);
     if let (Some(consent), Some(members)) = (patch.consent, metadata.as_object_mut()) {
         members.insert("consent_to".to_owned(), consent.into());
@@ -198,6 +202,7 @@ fn difference(before: &ConnectionRow, after: &ConnectionRow) -> Value {
     note(before.auth_method != after.auth_method, "auth_method");
     note(before.version != after.version, "version");
     note(before.egress_private != after.egress_private, "egress_private");
+    note(before.is_per_user != after.is_per_user, "is_per_user");
     let (old, new) = (before.config.value(), after.config.value());
     if let (Some(old), Some(new)) = (old.as_object(), new.as_object()) {
         for (name, value) in new {

@@ -49,6 +49,10 @@ pub(crate) struct NewConnectionBody {
     /// It may reach private and loopback addresses.
     #[serde(default)]
     egress_private: bool,
+    /// Everybody uses their own credentials: nobody's calls go out with somebody else's, and who has stored none
+    /// is told where to. For connections that prove themselves.
+    #[serde(default)]
+    is_per_user: bool,
     /// For one that starts a program: the exact command line, as the refusal without it tells.
     consent: Option<String>,
 }
@@ -94,13 +98,14 @@ pub(crate) async fn create(
         last_tested_at: None,
         connected_at: None,
         is_shared: true,
-        is_per_user: false,
+        is_per_user: new.is_per_user,
         egress_private: new.egress_private,
         revision: 1,
         created_at: now,
         updated_at: now,
     };
     check_consent(&app, &row, None, new.consent.as_deref())?;
+    app.parts.directory.own_way(&row)?;
     let consent = new.consent.map(|line| serde_json::json!({ "consent_to": line, "by": &*caller.principal }));
     let metadata = consent.unwrap_or_else(empty);
     let entry = log_entry(&app, &row, EventType::ConfigUpdated, "was made", &metadata)?;

@@ -5,15 +5,18 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use connector::NewCredential;
+use connector::oauth::TOKENS_FIELD;
 use http::StatusCode;
-use model::{Code, Fault, Secret, Timestamp};
+use model::id::UserId;
+use model::{Caller, Code, Fault, Secret, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
-use store::{CredentialRow, EventType};
+use store::{ConnectionRow, CredentialRow, EventType};
 use utoipa::ToSchema;
 
 use super::create::{log_entry, unfit};
 use super::stored;
+use crate::OwnWay;
 use crate::app::App;
 use crate::body;
 use crate::extract::{Segments, Sent, Signed};
@@ -37,6 +40,8 @@ pub(crate) struct CredentialView {
     id: String,
     /// Which field it fills.
     credential_type: String,
+    /// It is the caller's own; others are not shown.
+    is_own: bool,
     /// Tells values apart.
     fingerprint: String,
     /// The value's last characters; empty for short values.
@@ -87,6 +92,8 @@ pub(crate) struct RotationView {
 }
 
 /// What is stored for a connection, without the values
+///
+/// What all its users share, and what is the caller's own.
 #[utoipa::path(get, path = "/api/v1/connections/{connection}/credentials", operation_id = "listCredentials",
     tag = "connections", params(("connection" = String, Path, description = "Its key or id.")),
     responses((status = OK, description = "What can be seen of them", body = CredentialsView)))]
@@ -98,13 +105,15 @@ pub(crate) async fn list(
     let row = stored(&app, &caller, &named).await?;
     let rows = app.parts.credentials.rows(&row).await?;
     let now = app.parts.clock.now();
-    Ok(Json(CredentialsView { credentials: rows.into_iter().map(|row| view(row, now)).collect() }))
+    let theirs = rows.into_iter().filter(|row| row.user.is_none_or(|user| user == caller.owner.user));
+    Ok(Json(CredentialsView { credentials: theirs.map(|row| view(row, now)).collect() }))
 }
 
 /// Store a credential of a connection
 ///
 /// For every way to prove oneself. The value is sealed and never given back. One that takes the place of
-/// another is used from the next call on; calls in flight finish with the old one.
+/// another is used from the next call on; calls in flight finish with the old one. Where everybody uses their own
+/// credentials it is the caller's own, and no other user's calls go out with it.
 #[utoipa::path(put, path = "/api/v1/connections/{connection}/credentials/{field}", operation_id = "storeCredential",
     tag = "connections",
     params(
@@ -131,22 +140,26 @@ pub(crate) async fn put(
     let row = stored(&app, &caller, &named).await?;
     check_name(&field)?;
     app.parts.directory.check_field(&row, &field)?;
-    let new = NewCredential { field: field.clone(), user: None, value: new.value, expires_at, overlap_ms };
+    let user = whose(&app, &row, &caller, &field)?;
+    let new = NewCredential { field: field.clone(), user, value: new.value, expires_at, overlap_ms };
     let is_rotation = app.parts.credentials.put(&row, new).await?;
     let (event, message) = match is_rotation {
         true => (EventType::CredentialRotated, "a credential has got a successor"),
         false => (EventType::ConfigUpdated, "a credential was stored"),
     };
-    let metadata = json!({ "field": field, "by": &*caller.principal });
+    let metadata = metadata(&caller, &field, user);
     app.parts.store.apply(vec![log_entry(&app, &row, event, message, &metadata)?]).await?;
     app.parts.directory.settle().await;
     let rows = app.parts.credentials.rows(&row).await?;
-    let kept = rows.into_iter().find(|row| row.user.is_none() && row.field == field);
+    let kept = rows.into_iter().find(|row| row.user == user && row.field == field);
     kept.map(|row| Json(view(row, now)))
         .ok_or_else(|| Problem::new(Code::CONFLICT, "it was removed at the same time"))
 }
 
 /// Remove a credential of a connection
+///
+/// Where everybody uses their own, the caller's own: the next call of this user asks for another. A token is
+/// `oauth.tokens`.
 #[utoipa::path(delete, path = "/api/v1/connections/{connection}/credentials/{field}",
     operation_id = "deleteCredential", tag = "connections",
     params(
@@ -159,17 +172,32 @@ pub(crate) async fn delete(
     Segments((named, field)): Segments<(String, String)>,
 ) -> Result<StatusCode, Problem> {
     let row = stored(&app, &caller, &named).await?;
-    if !app.parts.credentials.remove(&row, &field).await? {
+    let user = whose(&app, &row, &caller, &field)?;
+    if !app.parts.credentials.remove(&row, user, &field).await? {
         let field: String = field.chars().take(64).collect();
         return Err(Fault::new(Code::NOT_FOUND, format!("there is no credential `{field}`"))
             .with_hint("GET .../credentials lists them")
             .into());
     }
-    let metadata = json!({ "field": field, "by": &*caller.principal });
+    let metadata = metadata(&caller, &field, user);
     let entry = log_entry(&app, &row, EventType::ConfigUpdated, "a credential was removed", &metadata)?;
     app.parts.store.apply(vec![entry]).await?;
     app.parts.directory.settle().await;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Whose a credential in this place is: the caller's own, or everybody's.
+fn whose(app: &App, row: &ConnectionRow, caller: &Caller, field: &str) -> Result<Option<UserId>, Problem> {
+    let is_own = match app.parts.directory.own_way(row)? {
+        None => false,
+        Some(OwnWay::Leave) => field == TOKENS_FIELD,
+        Some(OwnWay::Entered(_)) => true,
+    };
+    Ok(is_own.then_some(caller.owner.user))
+}
+
+fn metadata(caller: &Caller, field: &str, user: Option<UserId>) -> serde_json::Value {
+    json!({ "field": field, "by": &*caller.principal, "user": user })
 }
 
 /// Give the workspace a new data key, and seal every credential with it
@@ -204,6 +232,7 @@ fn view(row: CredentialRow, now: Timestamp) -> CredentialView {
     CredentialView {
         id: row.id.to_string(),
         credential_type: row.field,
+        is_own: row.user.is_some(),
         fingerprint: row.fingerprint.iter().map(|byte| format!("{byte:02x}")).collect(),
         last_four: row.last_four,
         expires_at: row.expires_at,

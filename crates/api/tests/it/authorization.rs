@@ -21,7 +21,11 @@ fn example(path: &str) -> String {
 
 /// What an open route answers to somebody who says nothing: a page of leave needs a link of this hub's.
 fn open(path: &str) -> u16 {
-    if matches!(path, "/oauth/start" | "/oauth/callback") { 404 } else { 200 }
+    match path {
+        "/oauth/start" | "/oauth/callback" => 404,
+        "/oauth/enter" => 400,
+        _ => 200,
+    }
 }
 
 #[tokio::test]

@@ -8,7 +8,8 @@ use api::{Directory, Entry, Source};
 use async_trait::async_trait;
 use bytes::Bytes;
 use call::{Connector, Ctx, Event, Inventory, Outcome, Request, State, Tool};
-use model::{Code, Condition, ConnectionStatus, Era, Fault, IntegrationKind, Key};
+use model::id::UserId;
+use model::{Caller, Code, Condition, ConnectionStatus, Era, Fault, IntegrationKind, Key};
 use serde_json::{Value, json};
 use store::{ConnectionRow, IntegrationRow};
 use tokio::sync::{Semaphore, broadcast, watch};
@@ -248,7 +249,11 @@ impl Directory for FakeDirectory {
         field.starts_with("auth.").then_some(()).ok_or_else(fault)
     }
 
-    async fn try_out(&self, row: &ConnectionRow) -> Result<usize, Fault> {
+    fn own_way(&self, _row: &ConnectionRow) -> Result<Option<api::OwnWay>, Fault> {
+        Ok(None)
+    }
+
+    async fn try_out(&self, row: &ConnectionRow, _caller: &Caller) -> Result<usize, Fault> {
         self.tried.lock().unwrap().push(row.key.to_string());
         match self.trouble.lock().unwrap().clone() {
             None => Ok(7),
@@ -256,7 +261,13 @@ impl Directory for FakeDirectory {
         }
     }
 
-    async fn leave(&self, _row: &ConnectionRow, _url: &str, _fresh: bool) -> Result<api::Leave, Fault> {
+    async fn leave(
+        &self,
+        _row: &ConnectionRow,
+        _url: &str,
+        _fresh: bool,
+        _user: UserId,
+    ) -> Result<api::Leave, Fault> {
         Err(Fault::new(Code::BAD_ARGUMENTS, "it does not sign in with OAuth"))
     }
 

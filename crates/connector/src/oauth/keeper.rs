@@ -9,6 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use model::id::UserId;
 use model::{Clock, Code, Entropy, Fault, Retry, Secret, Timestamp};
 use store::{ConnectionRow, LeaseCommand, Store, Taken};
 use tokio::sync::Mutex;
@@ -47,6 +48,8 @@ pub enum Own {
 pub struct KeeperParts {
     /// Where tokens are kept, and whose they are; `None` keeps them in memory only.
     pub stored: Option<(Arc<dyn Store>, Arc<Credentials>, ConnectionRow)>,
+    /// Whose own they are; `None` for those that all users share.
+    pub user: Option<UserId>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Chance.
@@ -92,6 +95,10 @@ impl Keeper {
     /// The store.
     pub async fn put(&self, set: TokenSet) -> Result<(), Fault> {
         let mut cool = self.turn.lock().await;
+        if let (Some(user), Some((_, credentials, connection))) = (self.parts.user, &self.parts.stored) {
+            // Another account may have come: a row of its own says so to whoever still has the old token.
+            credentials.remove(connection, Some(user), TOKENS_FIELD).await?;
+        }
         self.save(&set).await?;
         *cool = None;
         self.hold(set);
@@ -133,7 +140,7 @@ impl Keeper {
         let Some((_, credentials, connection)) = &self.parts.stored else {
             return Ok(self.held().map(|held| held.set.clone()));
         };
-        let open = credentials.open(connection).await?;
+        let open = credentials.open_of(connection, self.parts.user).await?;
         Ok(open.get(TOKENS_FIELD).and_then(TokenSet::from_secret))
     }
 
@@ -141,7 +148,7 @@ impl Keeper {
         let Some((_, credentials, connection)) = &self.parts.stored else { return Ok(()) };
         let new = NewCredential {
             field: TOKENS_FIELD.to_owned(),
-            user: None,
+            user: self.parts.user,
             value: set.to_secret(),
             expires_at: None,
             overlap_ms: 0,
@@ -191,7 +198,10 @@ impl Keeper {
     /// The same with the lease: while another node renews, its result is waited for.
     async fn renew_alone(&self, store: &Arc<dyn Store>, old: Option<&Secret>) -> Result<Arc<Held>, Fault> {
         let connection = self.parts.stored.as_ref().map(|(.., row)| row.id.to_string()).unwrap_or_default();
-        let name = format!("refresh:{connection}");
+        let name = match self.parts.user {
+            Some(user) => format!("refresh:{connection}:{user}"),
+            None => format!("refresh:{connection}"),
+        };
         let mut nonce = [0; 12];
         self.parts.entropy.fill(&mut nonce);
         let holder = credential::sign::hex(&nonce);

@@ -40,8 +40,8 @@ async fn what_is_stored_is_sealed_and_opens_for_its_connection() {
     scene.store.put_credential(moved, Replaces::Nothing).await.unwrap();
     assert!(credentials.open(&thief).await.is_err());
     let all = credentials.open_all(scene.owner.workspace).await.unwrap();
-    assert!(all[&scene.connection.id].is_ok(), "one that does not open holds up no other");
-    assert!(all[&thief.id].is_err());
+    assert!(all.shared[&scene.connection.id].is_ok(), "one that does not open holds up no other");
+    assert!(all.shared[&thief.id].is_err());
 }
 
 #[tokio::test]

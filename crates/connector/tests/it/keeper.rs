@@ -84,6 +84,7 @@ fn node(scene: &Scene, credentials: &Arc<Credentials>, url: &str, own: Own) -> K
     };
     let store = Arc::clone(&scene.store) as Arc<dyn Store>;
     let parts = KeeperParts {
+        user: None,
         stored: Some((store, Arc::clone(credentials), scene.connection.clone())),
         clock: Arc::clone(&scene.clock) as Arc<dyn Clock>,
         entropy: Arc::new(SystemEntropy),

@@ -51,7 +51,8 @@ pub(super) async fn leave(url: &str, context: &Value, before: Option<&Leave>) ->
     let registered = registered.wanting(wanted.as_deref().unwrap_or_default());
     let is_machine = found.is_for_machines();
     let clock = Arc::new(SystemClock::new());
-    let parts = KeeperParts { stored: None, clock: clock.clone(), entropy: Arc::new(SystemEntropy) };
+    let parts =
+        KeeperParts { stored: None, user: None, clock: clock.clone(), entropy: Arc::new(SystemEntropy) };
     let own = if is_machine { Own::Client } else { Own::Leave };
     let keeper = Arc::new(Keeper::new(registered.provider("peer", route), own, "peer".to_owned(), parts));
     if !is_machine {

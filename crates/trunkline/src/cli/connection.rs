@@ -58,7 +58,8 @@ pub(crate) enum ConnectionVerb {
         /// Its key or id
         connection: String,
     },
-    /// Give the link on which somebody gives leave (OAuth); it is connected when they have
+    /// Give the link on which somebody gives leave (OAuth); it is connected when they have. Of a connection on which
+    /// everybody uses their own credentials, the link on which you give yours
     Authorize {
         /// Its key or id
         connection: String,
@@ -71,7 +72,8 @@ pub(crate) enum ConnectionVerb {
         /// Its key or id
         connection: String,
     },
-    /// Store a credential, in the place of the one before it; the value comes from standard input
+    /// Store a credential, in the place of the one before it; the value comes from standard input. Of a connection on
+    /// which everybody uses their own credentials, yours
     Rotate {
         /// Its key or id
         connection: String,
@@ -83,6 +85,13 @@ pub(crate) enum ConnectionVerb {
         /// It is of no use after so many days
         #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36500))]
         expires: Option<u32>,
+    },
+    /// Remove a credential; of a connection on which everybody uses their own, yours (a token is oauth.tokens)
+    Withdraw {
+        /// Its key or id
+        connection: String,
+        /// Which field it fills
+        field: String,
     },
     /// What is stored for one, without the values
     Credentials {
@@ -125,6 +134,12 @@ pub(crate) struct ConnectionContent {
     /// It may reach private and loopback addresses
     #[arg(long)]
     pub(crate) private: bool,
+    /// Everybody uses their own credentials: nobody's calls go out with somebody else's
+    #[arg(long, conflicts_with = "shared")]
+    pub(crate) per_user: bool,
+    /// All users share its credentials (the default for a new one)
+    #[arg(long)]
+    pub(crate) shared: bool,
     /// The exact command line that it may start, as the refusal without it tells
     #[arg(long, value_name = "COMMAND LINE")]
     pub(crate) consent: Option<String>,

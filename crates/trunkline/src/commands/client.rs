@@ -196,7 +196,13 @@ impl Remote {
         let text = |name: &str| body.get(name).and_then(Value::as_str).map(str::to_owned);
         let what =
             text("detail").or_else(|| text("title")).unwrap_or_else(|| format!("the hub answered {status}"));
+        let (code, link) = (text("code"), text("link"));
+        let unauthenticated = model::Code::UNAUTHENTICATED.to_string();
         let hint = match (status, &self.key) {
+            // Not of this hub's own door: an authorisation somewhere else is missing.
+            (401, _) if code.as_deref().is_some_and(|code| code != unauthenticated) => {
+                text("hint").unwrap_or_default()
+            }
             (401, None) => {
                 "give an API key with --key or TRUNKLINE_KEY; `trunkline key new --manage`, run on the hub's \
                             machine while the hub is stopped, makes one"
@@ -208,7 +214,7 @@ impl Remote {
             (403, _) => text("hint").unwrap_or_else(|| "this needs a key that may manage the hub".to_owned()),
             _ => text("hint").unwrap_or_default(),
         };
-        Err(Quit { code: 1, what, hint, error: text("code") })
+        Err(Quit { code: 1, what, hint, error: code, link })
     }
 }
 

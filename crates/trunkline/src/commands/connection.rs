@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::call::{object, of_pairs};
 use super::client::{Remote, block_on, cell, escape};
 use crate::cli::{ConnectionContent, ConnectionVerb, Shared};
-use crate::say::{Quit, note, out, plain, table};
+use crate::say::{LINK_CHARS_MAX, Quit, note, out, plain, table};
 
 /// The longest value that is read, bytes.
 const VALUE_LEN_MAX: u64 = 64 * 1024;
@@ -75,7 +75,7 @@ pub(crate) fn run(shared: &Shared, verb: &ConnectionVerb) -> Result<(), Quit> {
             let code = code.map(|code| format!(" and type in {code}")).unwrap_or_default();
             // Whole: a link that is cut short leads nowhere.
             let url = answer.get("url").and_then(Value::as_str).unwrap_or_default();
-            show(&answer, format!("open {}{code}", plain(url, 8_192)));
+            show(&answer, format!("open {}{code}", plain(url, LINK_CHARS_MAX)));
         }
         ConnectionVerb::Disconnect { connection } => {
             let answer = block_on(hub.ask("POST", &path(connection, "/disconnect"), None))?;
@@ -92,6 +92,11 @@ pub(crate) fn run(shared: &Shared, verb: &ConnectionVerb) -> Result<(), Quit> {
             let place = path(connection, &format!("/credentials/{}", escape(field)));
             let answer = block_on(hub.ask("PUT", &place, Some(&body)))?;
             show(&answer, format!("stored {field}, fingerprint {}", cell(&answer, "fingerprint")));
+        }
+        ConnectionVerb::Withdraw { connection, field } => {
+            let place = path(connection, &format!("/credentials/{}", escape(field)));
+            block_on(hub.ask("DELETE", &place, None))?;
+            show(&json!({ "removed": field }), format!("removed {field}"));
         }
         ConnectionVerb::Credentials { connection } => {
             let answer = block_on(hub.get(&path(connection, "/credentials")))?;
@@ -165,7 +170,12 @@ fn tested(shared: &Shared, hub: &Remote, connection: &str, how: &str) -> Result<
                 cell(&answer, "duration_ms"),
                 cell(&view, "tool_count")
             ),
-            false => format!("{connection}: {}\n  {}", cell(&problem, "detail"), cell(&problem, "hint")),
+            false => {
+                let link = problem.get("link").and_then(Value::as_str);
+                let link =
+                    link.map(|link| format!("\n  {}", plain(link, LINK_CHARS_MAX))).unwrap_or_default();
+                format!("{connection}: {}\n  {}{link}", cell(&problem, "detail"), cell(&problem, "hint"))
+            }
         });
     }
     if is_ok { Ok(()) } else { Err(Quit::silent(1)) }
@@ -194,6 +204,9 @@ fn of_content(content: &ConnectionContent) -> Result<Map<String, Value>, Quit> {
     }
     if content.private {
         body.insert("egress_private".to_owned(), true.into());
+    }
+    if content.per_user || content.shared {
+        body.insert("is_per_user".to_owned(), content.per_user.into());
     }
     if let Some(consent) = &content.consent {
         body.insert("consent".to_owned(), consent.as_str().into());
@@ -231,7 +244,7 @@ fn secret(field: &str) -> Result<Secret, Quit> {
 }
 
 fn credentials(list: &[Value]) -> Vec<Vec<String>> {
-    let heading = ["FIELD", "ENDS IN", "FINGERPRINT", "STORED", "EXPIRES"];
+    let heading = ["FIELD", "WHOSE", "ENDS IN", "FINGERPRINT", "STORED", "EXPIRES"];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
     for one in list {
         let stored = if one.get("last_rotated_at").is_some_and(Value::is_i64) {
@@ -245,6 +258,7 @@ fn credentials(list: &[Value]) -> Vec<Vec<String>> {
         }
         rows.push(vec![
             cell(one, "credential_type"),
+            (if one.get("is_own") == Some(&Value::Bool(true)) { "yours" } else { "shared" }).to_owned(),
             cell(one, "last_four"),
             cell(one, "fingerprint"),
             at(one, stored),

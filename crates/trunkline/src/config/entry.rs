@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use credential::same;
+use model::id::UserId;
 use model::{Key, Secret};
 use store::ConnectionRow;
 
@@ -73,8 +74,22 @@ pub(crate) struct Entry {
     pub(crate) shape: Shape,
     /// A secret of it that a source kept is too old to be used, so that what runs with it must end.
     pub(crate) is_starved: bool,
+    /// Everybody uses their own credentials.
+    pub(crate) is_per_user: bool,
+    /// Of a stored connection on which everybody uses their own credentials: what they share. What it says then
+    /// stands for each of them, with something in the place of what is their own.
+    pub(crate) personal: Option<Box<Shared>>,
     /// Everything that it says, references replaced: equal texts mean an unchanged entry.
     said: Secret,
+}
+
+/// What the users of a connection share who use their own credentials.
+#[derive(Debug, Clone)]
+pub(crate) struct Shared {
+    /// The connection.
+    pub(crate) row: ConnectionRow,
+    /// Credentials that are not a user's own: the client of OAuth.
+    pub(crate) secrets: BTreeMap<String, Secret>,
 }
 
 /// What became of an entry.
@@ -119,8 +134,51 @@ impl Entry {
     /// One that is wrong for a reason outside of what it says.
     pub(crate) fn broken(key: Key, reason: String) -> Self {
         let said = Secret::new(reason.clone());
-        let (name, shape) = (key.to_string(), Shape::Broken(reason));
-        Self { name, key, line: 0, kind: None, shape, is_starved: false, said }
+        Self {
+            name: key.to_string(),
+            key,
+            line: 0,
+            kind: None,
+            shape: Shape::Broken(reason),
+            is_starved: false,
+            is_per_user: false,
+            personal: None,
+            said,
+        }
+    }
+
+    /// The same as one of a connection on which everybody uses their own credentials, or all the same.
+    pub(crate) fn with_mode(self, is_per_user: bool) -> Self {
+        Self { is_per_user, ..self }
+    }
+
+    /// The same as one of whose users everybody uses their own credentials.
+    pub(crate) fn shared_by(self, row: &ConnectionRow, secrets: BTreeMap<String, Secret>) -> Self {
+        let said = Secret::new(format!("{}{} per user", self.said.expose(), row.id));
+        Self { personal: Some(Box::new(Shared { row: row.clone(), secrets })), said, ..self }
+    }
+
+    /// The same for one of those users.
+    pub(crate) fn of_user(mut self, user: UserId) -> Self {
+        match &mut self.shape {
+            Shape::Mcp(mcp) => {
+                if let Some(delegation) = &mut mcp.delegation {
+                    delegation.user = Some(user);
+                }
+            }
+            Shape::Api(api) => api.user = Some(user),
+            _ => {}
+        }
+        self
+    }
+
+    /// How it may be used, where it can be.
+    pub(crate) fn usage(&self) -> Option<&Usage> {
+        match &self.shape {
+            Shape::Mcp(mcp) => Some(&mcp.usage),
+            Shape::Api(api) => Some(&api.usage),
+            _ => None,
+        }
     }
 
     /// True when nothing about the entry is different, its place in the file aside.
@@ -165,8 +223,18 @@ fn read(key: Key, word: &Word, node: &Node, path: &str, reading: &mut Reading<'_
     let reasons: Vec<String> =
         errors.map(|problem| format!("{}: {}: {}", problem.place(), problem.key, problem.reason())).collect();
     let shape = if reasons.is_empty() { shape } else { Shape::Broken(reasons.join("; ")) };
-    let (name, line, is_starved) = (word.text.clone(), word.at.line, reading.expired > expired);
-    Entry { key, name, line, kind, shape, is_starved, said: Secret::new(said) }
+    let is_starved = reading.expired > expired;
+    Entry {
+        key,
+        name: word.text.clone(),
+        line: word.at.line,
+        kind,
+        shape,
+        is_starved,
+        is_per_user: false,
+        personal: None,
+        said: Secret::new(said),
+    }
 }
 
 /// What the fields of a stored connection are called when they are wrong.
@@ -284,7 +352,17 @@ fn stored(
         (true, shape) => shape,
     };
     said.push_str(if is_private_allowed { "private" } else { "public" });
-    Entry { name: key.to_string(), key, line: 0, kind, shape, is_starved: false, said: Secret::new(said) }
+    Entry {
+        name: key.to_string(),
+        key,
+        line: 0,
+        kind,
+        shape,
+        is_starved: false,
+        is_per_user: false,
+        personal: None,
+        said: Secret::new(said),
+    }
 }
 
 fn holds_reference(node: &Node) -> bool {

@@ -7,23 +7,27 @@
 mod apis;
 mod directory;
 mod leaves;
+mod own;
+mod personal;
 mod stored;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use call::{Mount, MountSettings, Pipeline, ToolLists};
 use connector::Connector;
 use credential::same;
 use mcp_upstream::{EraChoice, McpUpstream};
+use model::id::{ConnectionId, UserId};
 use model::{ConnectionStatus, Era, Fault, Key};
 use outbound::EgressRule;
 use store::Store;
 use tokio::runtime::Handle;
 
+use self::personal::Personal;
 use super::manifests::Manifests;
 use super::waiting::Waiting;
 use crate::config::Config;
@@ -49,7 +53,14 @@ pub(crate) struct Connections {
     control: Handle,
     held: Mutex<Held>,
     is_draining: AtomicBool,
+    /// Makes links to this hub's pages, once it is known where it is reached.
+    links: OnceLock<api::Links>,
+    /// Itself, for connectors that bring up others.
+    me: Weak<Self>,
 }
+
+/// Who has credentials of their own, by connection.
+type Marks = HashMap<ConnectionId, HashMap<UserId, connector::Mark>>;
 
 /// Where the connections made through the API are found.
 pub(crate) struct Shelf {
@@ -73,6 +84,7 @@ struct Held {
     egress: Arc<Egress>,
     file_sets: Vec<call::Toolset>,
     stored_sets: Vec<call::Toolset>,
+    own: Marks,
     live: BTreeMap<Key, Live>,
 }
 
@@ -83,6 +95,8 @@ struct Live {
     /// The hub's way out that it was brought up with.
     egress: Arc<Egress>,
     connector: Arc<dyn Connector>,
+    /// The same, where everybody uses their own credentials.
+    personal: Option<Arc<Personal>>,
     settings: MountSettings,
     /// What is wrong with the entry as the file has it now, while an older one runs.
     broken: Option<String>,
@@ -113,7 +127,7 @@ impl Connections {
         limits: Limits,
         shelf: Shelf,
     ) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new_cyclic(|me| Self {
             pipeline,
             parts,
             api_parts,
@@ -122,6 +136,8 @@ impl Connections {
             control: Handle::current(),
             held: Mutex::default(),
             is_draining: AtomicBool::new(false),
+            links: OnceLock::new(),
+            me: Weak::clone(me),
         })
     }
 
@@ -137,10 +153,16 @@ impl Connections {
         self.mount(&mut held)
     }
 
+    /// Told once where the hub is reached: from then on who lacks a credential of their own gets a link.
+    pub(crate) fn reached_by(&self, links: api::Links) {
+        let _ = self.links.set(links);
+    }
+
     /// The same for what was made through the API.
-    fn apply_stored(&self, entries: Vec<Entry>, sets: Vec<call::Toolset>) -> Changes {
+    fn apply_stored(&self, entries: Vec<Entry>, sets: Vec<call::Toolset>, own: Marks) -> Changes {
         let mut held = self.held();
         held.of_store = entries;
+        held.own = own;
         held.stored_sets = sets;
         self.mount(&mut held)
     }
@@ -166,7 +188,10 @@ impl Connections {
                 }
                 // What runs goes on: one slip of the pen must not take a working connection down.
                 (Some(live), Shape::Broken(reason))
-                    if !entry.is_starved && matches!(live.entry.shape, Shape::Mcp(_) | Shape::Api(_)) =>
+                    if !entry.is_starved
+                        && matches!(live.entry.shape, Shape::Mcp(_) | Shape::Api(_))
+                        // Nobody's calls go on with credentials of the other kind.
+                        && live.entry.is_per_user == entry.is_per_user =>
                 {
                     changes.kept.push(key.to_string());
                     tracing::error!(connection = %key, "its entry is wrong, the old one stays in force: {reason}");
@@ -196,6 +221,10 @@ impl Connections {
         for (key, live) in before {
             changes.removed.push(key.to_string());
             retired.push((key, live.connector));
+        }
+        for personal in held.live.values().filter_map(|live| live.personal.as_ref()) {
+            // Before it is mounted: nobody is to be told that theirs is missing while it is on its way.
+            personal.know(held.own.get(&personal.id()).cloned().unwrap_or_default());
         }
         let mounts = held
             .live
@@ -243,6 +272,21 @@ impl Connections {
             ))
         };
         let mut settings = MountSettings::default();
+        if let (Some(shared), Some(usage)) = (&entry.personal, entry.usage()) {
+            let personal = Personal::start(entry, shared, Weak::clone(&self.me), self.parts.clone());
+            let connector = Arc::clone(&personal) as Arc<dyn Connector>;
+            let (personal, settings) = (Some(personal), mount_settings(usage));
+            let (entry, egress) = (entry.clone(), Arc::clone(egress));
+            return Live {
+                entry,
+                egress,
+                connector,
+                personal,
+                settings,
+                broken: None,
+                is_file_managed: false,
+            };
+        }
         let connector: Arc<dyn Connector> = match &entry.shape {
             Shape::Mcp(mcp) => {
                 settings = mount_settings(&mcp.usage);
@@ -274,8 +318,8 @@ impl Connections {
             }
             Shape::Broken(reason) => waiting(ConnectionStatus::Error, Some(reason.clone())),
         };
-        let egress = Arc::clone(egress);
-        Live { entry: entry.clone(), egress, connector, settings, broken: None, is_file_managed: false }
+        let (entry, egress) = (entry.clone(), Arc::clone(egress));
+        Live { entry, egress, connector, personal: None, settings, broken: None, is_file_managed: false }
     }
 
     fn settings_of(

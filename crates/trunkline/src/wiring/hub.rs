@@ -244,6 +244,12 @@ impl Hub {
     /// The rooms that only the API needs.
     pub(crate) fn api(&self, config: &Config, listen: &str, public_url: &str) -> axum::Router {
         let reached = reached(config);
+        self.connections.reached_by(api::Links::new(
+            Arc::clone(&self.house.sealer) as Arc<dyn model::Sealer>,
+            Arc::clone(&self.house.clock),
+            Arc::clone(&self.house.entropy),
+            public_url,
+        ));
         api::router(api::Parts {
             pipeline: Arc::clone(&self.pipeline),
             identity: Arc::clone(&self.house.identity),

@@ -59,6 +59,7 @@ pub(crate) fn begin(hub: &Hub, upkeep: crate::config::upkeep::Upkeep) {
 /// Begins to look after connections.
 fn look_after(hub: &Hub, default_s: Option<u64>) {
     let (connections, manifests) = (Arc::clone(&hub.connections), hub.manifests());
+    let operator = hub.operator();
     let checker = Arc::new(Checker {
         store: Arc::clone(&hub.house.store),
         clock: Arc::clone(&hub.house.clock),
@@ -67,9 +68,14 @@ fn look_after(hub: &Hub, default_s: Option<u64>) {
         workspace: hub.house.owner.workspace,
         try_out: Box::new(move |row| {
             let connections = Arc::clone(&connections);
-            Box::pin(async move { connections.try_out(&row).await.map(drop) })
+            let operator = Arc::clone(&operator);
+            Box::pin(async move { connections.try_out(&row, &operator).await.map(drop) })
         }),
         interval_of: Box::new(move |row| {
+            if row.is_per_user {
+                // There is no credential that would be the hub's to use, and one user's tells nothing of others'.
+                return None;
+            }
             let manifest = manifests.find(row).ok().flatten();
             manifest.and_then(|manifest| manifest.health_interval_s).or(default_s)
         }),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use connector_http::Grant;
+use model::id::UserId;
 use model::{AuthMethod, Secret};
 use serde_json::{Map, Number, Value as Json};
 use store::ConnectionRow;
@@ -61,6 +62,8 @@ pub(crate) struct ApiEntry {
     pub(crate) egress: Egress,
     /// The connection in the store whose tokens it keeps; `None` in the file, whose tokens are kept in memory.
     pub(crate) row: Option<Box<ConnectionRow>>,
+    /// Whose own tokens; `None` for those that all users share.
+    pub(crate) user: Option<UserId>,
 }
 
 /// Reads the entry. `None` after an error that left nothing to describe.
@@ -122,6 +125,7 @@ pub(super) fn read(at: Mark, mut fields: Fields<'_>, reading: &mut Reading<'_>) 
         secrets,
         usage,
         row: None,
+        user: None,
         private_allowed: egress
             .private
             .unwrap_or_else(|| written.is_some_and(|url| is_private_literal(&url))),

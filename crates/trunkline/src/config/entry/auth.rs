@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use connector::oauth::Registered;
 use model::Secret;
+use model::id::UserId;
 use store::ConnectionRow;
 
 use crate::config::fields::{Fields, Reading};
@@ -37,6 +38,8 @@ pub(crate) struct Delegation {
     pub(crate) scopes: String,
     /// The connection in the store that the tokens are kept with; `None` in the file.
     pub(crate) row: Option<Box<ConnectionRow>>,
+    /// Whose own tokens; `None` for those that all users share.
+    pub(crate) user: Option<UserId>,
     /// The client that the hub is there.
     pub(crate) registered: Option<Registered>,
 }

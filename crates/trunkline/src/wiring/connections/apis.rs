@@ -5,6 +5,7 @@ use std::sync::Arc;
 use connector::Connector as _;
 use connector::oauth::{Keeper, KeeperParts, Tokens};
 use connector_http::{Grant, HttpApi, Settings};
+use model::id::UserId;
 use model::{AuthMethod, Code, Fault, Key};
 use outbound::{EgressRule, Route};
 use serde_json::Value;
@@ -94,9 +95,10 @@ impl Connections {
     }
 
     /// What a keeper of tokens works with; without a row they are kept in memory.
-    pub(super) fn keeper_parts(&self, row: Option<&ConnectionRow>) -> KeeperParts {
+    pub(super) fn keeper_parts(&self, row: Option<&ConnectionRow>, user: Option<UserId>) -> KeeperParts {
         KeeperParts {
             stored: row.map(|row| self.stored.keeping(row)),
+            user,
             clock: Arc::clone(&self.api_parts.clock),
             entropy: Arc::clone(&self.api_parts.entropy),
         }
@@ -109,7 +111,7 @@ impl Connections {
         let Some((provider, own, grants)) = found.map_err(|fault| Wanting::More(fault.advice()))? else {
             return Ok(None);
         };
-        let parts = self.keeper_parts(api.row.as_deref());
+        let parts = self.keeper_parts(api.row.as_deref(), api.user);
         Ok(Some((Arc::new(Keeper::new(provider, own, settings.key.to_string(), parts)), grants)))
     }
 
@@ -166,7 +168,7 @@ fn route_of(api: &ApiEntry, egress: &Egress) -> Result<Route, Wanting> {
 // === impl Wanting ===
 
 impl Wanting {
-    fn fault(self) -> Fault {
+    pub(super) fn fault(self) -> Fault {
         let (Self::More(what) | Self::Mending(what)) = self;
         Fault::new(Code::BAD_ARGUMENTS, format!("connection_config: {what}"))
             .with_hint("`trunkline catalog show SLUG` tells what it takes")

@@ -7,10 +7,12 @@ use std::sync::atomic::Ordering;
 use async_trait::async_trait;
 use connector::Connector;
 use mcp_upstream::McpUpstream;
-use model::{AuthMethod, Code, Fault, IntegrationKind, Key, Secret};
+use model::id::UserId;
+use model::{AuthMethod, Caller, Code, Fault, IntegrationKind, Key, Secret};
 use store::{ConnectionRow, IntegrationRow};
 
 use super::Connections;
+use super::own::{entry_of_all, own_way};
 use crate::config::entry::{self, Entry, McpEntry, Shape, Transport};
 use crate::wiring::manifests::Manifests;
 
@@ -167,7 +169,14 @@ impl api::Directory for Connections {
             .with_hint("for an MCP server: auth.credentials.NAME, headers.NAME or env.NAME"))
     }
 
-    async fn try_out(&self, row: &ConnectionRow) -> Result<usize, Fault> {
+    fn own_way(&self, row: &ConnectionRow) -> Result<Option<api::OwnWay>, Fault> {
+        own_way(row, self.stored.manifests())
+    }
+
+    async fn try_out(&self, row: &ConnectionRow, caller: &Caller) -> Result<usize, Fault> {
+        if row.is_per_user {
+            return self.try_out_own(row, caller).await;
+        }
         let secrets = self.stored.credentials().open(row).await?;
         let entry = whole_entry_of(row, &secrets, self.stored.manifests());
         if let Shape::Api(api) = &entry.shape {
@@ -196,9 +205,13 @@ impl api::Directory for Connections {
         row: &ConnectionRow,
         public_url: &str,
         is_fresh: bool,
+        user: UserId,
     ) -> Result<api::Leave, Fault> {
         let secrets = self.stored.credentials().open(row).await?;
-        let entry = whole_entry_of(row, &secrets, self.stored.manifests());
+        let entry = match row.is_per_user {
+            true => entry_of_all(row, secrets, self.stored.manifests()).of_user(user),
+            false => whole_entry_of(row, &secrets, self.stored.manifests()),
+        };
         match &entry.shape {
             Shape::Mcp(mcp) => self.mcp_leave_of(row, mcp, public_url, is_fresh).await,
             _ => self.leave_of(&row.key, &entry),
@@ -212,14 +225,8 @@ impl api::Directory for Connections {
 
 /// The ways to prove oneself that a manifest has.
 fn ways(entry: &catalog::Entry) -> Vec<api::AuthWay> {
-    let field = |one: catalog::Credential| api::CredentialField {
-        field: one.field,
-        title: one.title,
-        help: one.help,
-        required: one.required,
-    };
     let Some(http) = &entry.api else {
-        let credentials: Vec<_> = entry.credentials.iter().cloned().map(field).collect();
+        let credentials: Vec<_> = entry.credentials.iter().cloned().map(credential_field).collect();
         let way = |credentials| api::AuthWay {
             method: AuthMethod::None,
             title: "As the program takes it".to_owned(),
@@ -231,11 +238,17 @@ fn ways(entry: &catalog::Entry) -> Vec<api::AuthWay> {
     let way = |auth: &catalog::api::Auth| api::AuthWay {
         method: auth.method,
         title: auth.title.clone(),
-        credentials: entry.credentials_of(auth.method).into_iter().map(field).collect(),
+        credentials: entry.credentials_of(auth.method).into_iter().map(credential_field).collect(),
         needs_leave: matches!(&auth.scheme, catalog::api::Scheme::OAuth(oauth)
             if oauth.grants.first() != Some(&catalog::api::Grant::ClientCredentials)),
     };
     http.auth.iter().map(way).collect()
+}
+
+/// A secret that a manifest asks for.
+pub(super) fn credential_field(one: catalog::Credential) -> api::CredentialField {
+    let catalog::Credential { field, title, help, required } = one;
+    api::CredentialField { field, title, help, required }
 }
 
 /// What a stored connection says, as an entry that is to be used: its manifest's required secrets are there.
@@ -260,7 +273,11 @@ pub(super) fn whole_entry_of(
 }
 
 /// What a stored connection says, as an entry.
-fn entry_of(row: &ConnectionRow, secrets: &BTreeMap<String, Secret>, manifests: &Manifests) -> Entry {
+pub(super) fn entry_of(
+    row: &ConnectionRow,
+    secrets: &BTreeMap<String, Secret>,
+    manifests: &Manifests,
+) -> Entry {
     let found = manifests.find(row);
     if let Ok(Some(manifest)) = &found
         && manifest.api.is_some()
@@ -290,7 +307,7 @@ fn entry_of(row: &ConnectionRow, secrets: &BTreeMap<String, Secret>, manifests: 
 }
 
 /// How many tools it offers, if that is as many as its manifest says that it does.
-fn count_tools(inventory: &connector::Inventory, min_tools: usize) -> Result<usize, Fault> {
+pub(super) fn count_tools(inventory: &connector::Inventory, min_tools: usize) -> Result<usize, Fault> {
     let there = inventory.tools.len();
     if there >= min_tools {
         return Ok(there);

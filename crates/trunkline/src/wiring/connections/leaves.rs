@@ -9,6 +9,7 @@ use connector::oauth::{
     CLIENT_FIELD, Identity, Keeper, KeeperParts, Own, Registered, TOKENS_FIELD, TokenSet, Tokens, discover,
 };
 use mcp_upstream::Leave;
+use model::id::UserId;
 use model::{Code, Fault, Key, Secret};
 use outbound::{EgressRule, Route};
 use store::ConnectionRow;
@@ -27,12 +28,13 @@ impl Connections {
                 route: route.clone(),
                 identity: identity_of(delegation, ""),
                 key: key.clone(),
-                parts: self.keeper_parts(None),
+                parts: self.keeper_parts(None, None),
                 keeper: OnceCell::new(),
             }),
             (Some(row), Some(registered)) => {
                 let provider = registered.provider(key.as_str(), route.clone());
-                Arc::new(Keeper::new(provider, Own::Leave, key.to_string(), self.keeper_parts(Some(row))))
+                let parts = self.keeper_parts(Some(row), delegation.user);
+                Arc::new(Keeper::new(provider, Own::Leave, key.to_string(), parts))
             }
             (Some(_), None) => Arc::new(Wanting(key.clone())),
         };
@@ -60,11 +62,14 @@ impl Connections {
         })?;
         let identity = identity_of(delegation, public_url);
         let registered = match (&delegation.registered, is_fresh) {
-            (Some(registered), false) => registered.clone(),
+            (Some(registered), false) => {
+                let wanted = self.wanted(row, delegation.user).await?;
+                registered.clone().wanting(wanted.as_deref().unwrap_or_default())
+            }
             _ => self.become_client(row, mcp, delegation, &url, &identity).await?,
         };
         let provider = registered.provider(row.key.as_str(), self.route_of(mcp)?);
-        let parts = self.keeper_parts(Some(row));
+        let parts = self.keeper_parts(Some(row), delegation.user);
         let has_device = provider.device_url.is_some();
         let has_browser = !provider.authorization_url.is_empty();
         let name = row.name.clone();
@@ -95,13 +100,12 @@ impl Connections {
             None => found.register(identity, &route).await?,
         };
         let credentials = self.stored.credentials();
-        let open = credentials.open(row).await?;
-        let wanted = open.get(TOKENS_FIELD).and_then(TokenSet::from_secret).and_then(|set| set.wanted);
+        let wanted = self.wanted(row, delegation.user).await?;
         let registered =
             registered.wanting(&delegation.scopes).wanting(wanted.as_deref().unwrap_or_default());
         if before.is_some_and(|before| before.issuer != registered.issuer) {
             // Another authorization server: what the old one gave is nothing to the new one.
-            credentials.remove(row, TOKENS_FIELD).await?;
+            credentials.remove(row, delegation.user, TOKENS_FIELD).await?;
         }
         let new = NewCredential {
             field: CLIENT_FIELD.to_owned(),
@@ -112,6 +116,12 @@ impl Connections {
         };
         credentials.put(row, new).await?;
         Ok(registered)
+    }
+
+    /// Leave that was found to be wanting.
+    async fn wanted(&self, row: &ConnectionRow, user: Option<UserId>) -> Result<Option<String>, Fault> {
+        let open = self.stored.credentials().open_of(row, user).await?;
+        Ok(open.get(TOKENS_FIELD).and_then(TokenSet::from_secret).and_then(|set| set.wanted))
     }
 }
 

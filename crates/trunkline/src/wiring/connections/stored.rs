@@ -11,7 +11,7 @@ use store::{Backend, ConnectionQuery, ConnectionRow, Scope, ToolsetRow};
 use tokio::sync::Mutex;
 
 use super::directory::whole_entry_of;
-use super::{Changes, Connections, Shelf};
+use super::{Changes, Connections, Marks, Shelf, own};
 use crate::config::entry::Entry;
 use crate::wiring::manifests::Manifests;
 
@@ -52,10 +52,10 @@ impl Stored {
         &self.shelf.manifests
     }
 
-    async fn read(&self) -> Result<(Vec<Entry>, Vec<call::Toolset>), Fault> {
+    async fn read(&self) -> Result<(Vec<Entry>, Vec<call::Toolset>, Marks), Fault> {
         let Shelf { store, workspace, credentials, manifests } = &self.shelf;
         manifests.read_own(&**store, *workspace).await?;
-        let mut secrets = credentials.open_all(*workspace).await?;
+        let connector::Opened { shared: mut secrets, own } = credentials.open_all(*workspace).await?;
         let mut entries = Vec::new();
         for status in [ConnectionStatus::Connected, ConnectionStatus::Testing, ConnectionStatus::Error] {
             let mut after = None;
@@ -70,10 +70,12 @@ impl Stored {
                 let page = page.map_err(|error| error.fault())?;
                 let rows = page.items.iter().map(|one| &one.connection).filter(|row| is_used(row));
                 entries.extend(rows.map(|row| {
-                    match secrets.remove(&row.id).unwrap_or_else(|| Ok(BTreeMap::new())) {
+                    let entry = match secrets.remove(&row.id).unwrap_or_else(|| Ok(BTreeMap::new())) {
+                        Ok(secrets) if row.is_per_user => own::entry_of_all(row, secrets, manifests),
                         Ok(secrets) => whole_entry_of(row, &secrets, manifests),
                         Err(fault) => Entry::broken(row.key.clone(), fault.advice()),
-                    }
+                    };
+                    entry.with_mode(row.is_per_user)
                 }));
                 after = page.next;
                 if after.is_none() {
@@ -83,7 +85,7 @@ impl Stored {
         }
         let sets = store.list_toolsets(*workspace).await.map_err(|error| error.fault())?;
         let sets = sets.iter().filter_map(toolset).collect();
-        Ok((entries, sets))
+        Ok((entries, sets, own))
     }
 }
 
@@ -118,10 +120,10 @@ impl Connections {
     pub(crate) async fn read_store(&self) -> bool {
         let _turn = self.stored.turn.lock().await;
         match self.stored.read().await {
-            Ok((entries, sets)) => {
+            Ok((entries, sets, own)) => {
                 // Connectors belong to the control runtime, whichever one this was asked on.
                 let _inside = self.control.enter();
-                let Changes { added, changed, removed, kept } = self.apply_stored(entries, sets);
+                let Changes { added, changed, removed, kept } = self.apply_stored(entries, sets, own);
                 if !(added.is_empty() && changed.is_empty() && removed.is_empty() && kept.is_empty()) {
                     tracing::info!(?added, ?changed, ?removed, ?kept, "connections read from the store");
                 }
