@@ -621,7 +621,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What happened to a connection, newest first */
+        /**
+         * What happened to a connection, newest first
+         * @description With `search` or `event_type` a page looks at 20,000 entries at most: it may hold fewer than `limit`, or
+         *     none, and `next_cursor` goes on from there.
+         */
         get: operations["getIntegrationLogs"];
         put?: never;
         /**

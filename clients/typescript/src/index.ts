@@ -134,7 +134,7 @@ async function problemOf(response: Response): Promise<HubError> {
     const title = `HTTP ${response.status}`;
     return new HubError({
       type: 'about:blank', title, status: response.status, detail: text.slice(0, 500) || title, code: 'TL-0000',
-      blame: 'upstream', retry: 'never', hint: '', call_id: null,
+      blame: 'upstream', retry: 'never', hint: '', call_id: null, link: null,
     });
   }
 }

@@ -23,6 +23,7 @@ use egress::Egress;
 use entry::Entry;
 use fields::{Env, Fields, Outside, Reading, UNREAD, Used};
 use hub::Hub;
+use model::Secret;
 use problem::{Problem, Scope, Severity, shown};
 use toolset::Toolset;
 use tree::{Mark, Node, Value};
@@ -56,6 +57,8 @@ pub(crate) struct Config {
     pub(crate) known: BTreeSet<String>,
     /// The file as it is, for showing.
     pub(crate) tree: Node,
+    /// The file's text as it was read, to tell whether it is another one since.
+    pub(crate) text: Secret,
 }
 
 /// What the command line and the environment say about the configuration.
@@ -214,6 +217,7 @@ fn parse_with(file: Option<&Path>, text: &str, env: Env<'_>, outside: Outside<'_
         overrides: BTreeMap::new(),
         known: reading.known,
         tree,
+        text: Secret::new(text.to_owned()),
     }
 }
 

@@ -116,11 +116,13 @@ async fn attend(
     secrets: &mut watch::Receiver<u64>,
     signals: &mut Signals,
 ) {
-    let mut watch = config.file.as_deref().and_then(|path| match FileWatch::start(path) {
-        Ok(watch) => Some(watch),
-        Err(error) => {
-            tracing::warn!(%error, "the configuration file is not watched: send SIGHUP after a change");
-            None
+    let mut watch = config.file.as_deref().and_then(|path| {
+        match FileWatch::start(path, config.text.expose().as_bytes()) {
+            Ok(watch) => Some(watch),
+            Err(error) => {
+                tracing::warn!(%error, "the configuration file is not watched: send SIGHUP after a change");
+                None
+            }
         }
     });
     let mut catalogue = FolderWatch::start(folders(config).0);

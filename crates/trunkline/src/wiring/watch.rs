@@ -19,11 +19,12 @@ pub(crate) struct FileWatch {
 }
 
 impl FileWatch {
-    /// Watches the file at `path`, which may come and go.
+    /// Watches the file at `path`, which may come and go. `read` is what it said when it was read: a change between
+    /// then and now is one too.
     ///
     /// # Errors
     /// When the system has no watch left to give, or the folder does not exist.
-    pub(crate) fn start(path: &Path) -> notify::Result<Self> {
+    pub(crate) fn start(path: &Path, read: &[u8]) -> notify::Result<Self> {
         let path = std::path::absolute(path)?;
         let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
         // One place is enough: that something happened is all there is to say.
@@ -35,8 +36,9 @@ impl FileWatch {
             }
         })?;
         watcher.watch(&folder, RecursiveMode::NonRecursive)?;
-        let last = std::fs::read(&path).ok();
-        Ok(Self { _watcher: watcher, touched: Touched::new(touched), path, last })
+        // Looked at once without being told.
+        let touched = Touched { is_pending: true, ..Touched::new(touched) };
+        Ok(Self { _watcher: watcher, touched, path, last: Some(read.to_owned()) })
     }
 
     /// Waits until the file says something else than before.
@@ -144,7 +146,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("trunkline.yaml");
         std::fs::write(&path, "a: 1").unwrap();
-        let mut watch = FileWatch::start(&path).unwrap();
+        let mut watch = FileWatch::start(&path, b"a: 0").unwrap();
+        // Written between the reading and the watch.
+        tokio::time::timeout(Duration::from_secs(20), watch.changed()).await.unwrap();
         std::fs::write(&path, "a: 1").unwrap();
         std::fs::write(folder.path().join("other"), "x").unwrap();
         assert!(tokio::time::timeout(Duration::from_millis(400), watch.changed()).await.is_err());
