@@ -25,6 +25,7 @@ mod peers;
 mod reload;
 mod revoked;
 mod sessions;
+mod sftp;
 mod tasks;
 mod typescript;
 mod vendors;

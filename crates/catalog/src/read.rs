@@ -4,6 +4,7 @@
 mod api;
 mod fields;
 pub(crate) mod fixtures;
+mod native;
 mod preset;
 
 use model::IntegrationKind;
@@ -124,8 +125,10 @@ fn read(folder: &str, manifest: &str, icon: &str, reading: &mut Reading) -> Opti
     let is_api = top.node("api").is_some();
     let (mut preset, mut secrets, mut tested) =
         (Preset::default(), Vec::new(), InventoryTest { min_tools: 0 });
-    let mut http = None;
-    if is_api {
+    let (mut http, mut own) = (None, None);
+    if top.node("connector").is_some() {
+        own = native::read(&mut top, reading);
+    } else if is_api {
         if let Some((api, used)) = api::read(&mut top, &config_schema, reading) {
             let used: Vec<&str> = used.iter().map(String::as_str).collect();
             check_reach(schema_line, &config_schema, &used, API_CONNECTION_KEYS, reading);
@@ -147,7 +150,7 @@ fn read(folder: &str, manifest: &str, icon: &str, reading: &mut Reading) -> Opti
                 top.at,
                 "api",
                 "missing",
-                "an entry that is no MCP server says how its API is spoken to",
+                "an entry that is no MCP server says how its API is spoken to, or names its `connector`",
             );
         }
     }
@@ -167,6 +170,7 @@ fn read(folder: &str, manifest: &str, icon: &str, reading: &mut Reading) -> Opti
         credentials: secrets,
         test: tested,
         api: http,
+        native: own,
         fixture_files: Vec::new(),
         health_interval_s,
         manifest: manifest.to_owned(),

@@ -10,7 +10,7 @@ use mcp_upstream::McpUpstream;
 use model::{AuthMethod, Code, Fault, IntegrationKind, Key, Secret};
 use store::{ConnectionRow, IntegrationRow};
 
-use super::Connections;
+use super::{Connections, natives};
 use crate::config::entry::{self, Entry, McpEntry, Shape, Transport};
 use crate::wiring::manifests::Manifests;
 
@@ -51,10 +51,15 @@ impl api::Directory for Connections {
 
     fn describe(&self, integration: &IntegrationRow) -> api::Described {
         let manifest = self.stored.manifests().present(integration.id);
-        let is_api = manifest.as_ref().is_some_and(|entry| entry.api.is_some());
+        let native = manifest.as_ref().and_then(|entry| entry.native.as_ref());
+        let is_api = manifest.as_ref().is_some_and(|entry| entry.api.is_some() || entry.native.is_some());
         let is_served = integration.kind == IntegrationKind::Mcp || is_api;
+        let unavailable = match native {
+            Some(native) => natives::absent(native.connector),
+            None => (!is_served).then(|| "its connector comes with a later version".to_owned()),
+        };
         api::Described {
-            unavailable: (!is_served).then(|| "its connector comes with a later version".to_owned()),
+            unavailable,
             hub_keys: if is_api { catalog::API_CONNECTION_KEYS } else { &[] },
             auth: manifest.as_ref().map(|entry| ways(entry)).unwrap_or_default(),
             tool_count: manifest.as_ref().and_then(|entry| entry.api.as_ref()).map(|api| api.tools.len()),
@@ -102,7 +107,7 @@ impl api::Directory for Connections {
 
     fn check_field(&self, row: &ConnectionRow, field: &str) -> Result<(), Fault> {
         if let Ok(Some(manifest)) = self.stored.manifests().find(row)
-            && manifest.api.is_some()
+            && (manifest.api.is_some() || manifest.native.is_some())
         {
             let known = manifest.credentials_of(row.auth_method);
             if known.iter().any(|one| one.field == field) {
@@ -177,6 +182,15 @@ fn ways(entry: &catalog::Entry) -> Vec<api::AuthWay> {
         help: one.help,
         required: one.required,
     };
+    if let Some(native) = &entry.native {
+        let way = |way: &catalog::Way| api::AuthWay {
+            method: way.method,
+            title: way.title.clone(),
+            credentials: entry.credentials_of(way.method).into_iter().map(field).collect(),
+            needs_leave: false,
+        };
+        return native.ways.iter().map(way).collect();
+    }
     let Some(http) = &entry.api else {
         let credentials: Vec<_> = entry.credentials.iter().cloned().map(field).collect();
         let way = |credentials| api::AuthWay {
@@ -222,7 +236,7 @@ pub(super) fn whole_entry_of(
 fn entry_of(row: &ConnectionRow, secrets: &BTreeMap<String, Secret>, manifests: &Manifests) -> Entry {
     let found = manifests.find(row);
     if let Ok(Some(manifest)) = &found
-        && manifest.api.is_some()
+        && (manifest.api.is_some() || manifest.native.is_some())
     {
         return entry::of_stored_api(row, manifest, secrets);
     }
