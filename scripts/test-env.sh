@@ -50,6 +50,9 @@ check_programs() {
   [ -n "$TRUNKLINE_POSTGRES_BIN" ] || missing "a PostgreSQL server" postgresql
   # The scenes about client certificates start their own; Debian puts it where not every PATH looks.
   command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || missing "nginx" nginx-light
+  # The scenes about SFTP start their own, as an ordinary process.
+  [ -x /usr/sbin/sshd ] || missing "an SSH server" openssh-server
+  command -v ssh-keygen >/dev/null || missing "ssh-keygen" openssh-client
   # All at once, so that whoever has to run the line by hand runs one.
   if [ ${#packages[@]} -gt 0 ]; then
     need_packages "$(printf '%s, ' "${reasons[@]}" | sed 's/, $//')" "${packages[@]}"

@@ -31,6 +31,7 @@ mod reload;
 mod revoked;
 mod secrets;
 mod sessions;
+mod sftp;
 mod tasks;
 mod typescript;
 mod vendors;

@@ -43,6 +43,8 @@ pub struct Entry {
     pub test: InventoryTest,
     /// The HTTP API, where it is one.
     pub api: Option<Api>,
+    /// A connector of its own, where it is neither an MCP server nor an HTTP API.
+    pub native: Option<Native>,
     /// Files with recorded exchanges that prove it: where each stands, and its text. Read when they are replayed.
     pub fixture_files: Vec<(String, Cow<'static, str>)>,
     /// How often to look whether it is well, in seconds; `None` = as the hub does.
@@ -61,6 +63,26 @@ pub struct Preset {
     pub(crate) maps: Vec<(String, Vec<(String, Template)>)>,
     pub(crate) fixed: Vec<(String, Value)>,
     pub(crate) args: Vec<Arg>,
+}
+
+/// What a system that is spoken to in a protocol of its own is connected with.
+#[derive(Debug)]
+pub struct Native {
+    /// The connector, one of [`CONNECTORS`]. Whether the hub has it, the hub knows.
+    pub connector: &'static str,
+    /// The ways to prove oneself.
+    pub ways: Vec<Way>,
+}
+
+/// One way to prove oneself to such a system.
+#[derive(Debug)]
+pub struct Way {
+    /// The word for it.
+    pub method: AuthMethod,
+    /// What people call it.
+    pub title: String,
+    /// The secrets that it takes.
+    pub fields: Vec<crate::api::Field>,
 }
 
 /// A secret that a connection of the entry takes.
@@ -95,6 +117,10 @@ pub struct InventoryTest {
 /// What a connection with an API may say beside its settings.
 pub const API_CONNECTION_KEYS: &[&str] =
     &["endpoint", "grant", "timeout", "retry_count", "concurrency", "tools", "record", "egress"];
+
+/// What `connector` may say.
+pub const CONNECTORS: &[&str] =
+    &["sftp", "postgresql", "mysql", "sqlite", "mongodb", "redis", "rabbitmq", "nats", "kafka", "mqtt", "s3"];
 
 fn object(config: &Value) -> Result<&Map<String, Value>, Problems> {
     config
@@ -200,8 +226,14 @@ impl Entry {
     /// The secrets of a connection that proves itself in this way.
     #[must_use]
     pub fn credentials_of(&self, method: AuthMethod) -> Vec<Credential> {
-        let Some(api) = &self.api else { return self.credentials.clone() };
-        let fields = api.auth_of(method).map_or(&[][..], |auth| &auth.fields);
+        let fields = match (&self.api, &self.native) {
+            (Some(api), _) => api.auth_of(method).map_or(&[][..], |auth| &auth.fields),
+            (None, Some(native)) => {
+                let way = native.ways.iter().find(|way| way.method == method);
+                way.map_or(&[][..], |way| &way.fields)
+            }
+            (None, None) => return self.credentials.clone(),
+        };
         let credential = |field: &crate::api::Field| Credential {
             field: field.place(),
             title: field.title.clone(),

@@ -18,7 +18,9 @@ mod schema;
 pub mod template;
 pub mod yaml;
 
-pub use entry::{API_CONNECTION_KEYS, Credential, Entry, InventoryTest, Preset, Settled};
+pub use entry::{
+    API_CONNECTION_KEYS, CONNECTORS, Credential, Entry, InventoryTest, Native, Preset, Settled, Way,
+};
 pub use folder::{Shelf, built_in, read_folder};
 pub use icon::{ICON_BYTES_MAX, check_icon};
 pub use near::nearest;

@@ -4,6 +4,7 @@
 mod api;
 mod fields;
 pub(crate) mod fixtures;
+mod native;
 mod preset;
 
 use model::IntegrationKind;
@@ -131,8 +132,10 @@ fn read(folder: &str, manifest: &str, icon: &str, reading: &mut Reading) -> Opti
     let is_api = top.node("api").is_some();
     let (mut preset, mut secrets, mut tested) =
         (Preset::default(), Vec::new(), InventoryTest { min_tools: 0 });
-    let mut http = None;
-    if is_api {
+    let (mut http, mut own) = (None, None);
+    if top.node("connector").is_some() {
+        own = native::read(&mut top, reading);
+    } else if is_api {
         if let Some((api, used)) = api::read(&mut top, &config_schema, reading) {
             let used: Vec<&str> = used.iter().map(String::as_str).collect();
             check_reach(schema_line, &config_schema, &used, API_CONNECTION_KEYS, reading);
@@ -154,7 +157,7 @@ fn read(folder: &str, manifest: &str, icon: &str, reading: &mut Reading) -> Opti
                 top.at,
                 "api",
                 "missing",
-                "an entry that is no MCP server says how its API is spoken to",
+                "an entry that is no MCP server says how its API is spoken to, or names its `connector`",
             );
         }
     }
@@ -174,6 +177,7 @@ fn read(folder: &str, manifest: &str, icon: &str, reading: &mut Reading) -> Opti
         credentials: secrets,
         test: tested,
         api: http,
+        native: own,
         fixture_files: Vec::new(),
         health_interval_s,
         manifest: manifest.to_owned(),

@@ -12,6 +12,7 @@ pub mod nginx;
 pub mod program;
 pub mod raw;
 pub mod soak;
+pub mod sshd;
 pub mod tools;
 pub mod trouble;
 pub mod users;

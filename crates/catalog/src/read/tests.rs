@@ -113,6 +113,12 @@ fn every_built_in_entry_is_whole_and_its_example_resolves() {
             Entry::read(&entry.slug, "", &entry.manifest, &entry.icon).unwrap_or_else(|all| panic!("{all}"));
             continue;
         }
+        if let Some(native) = &entry.native {
+            let settled = entry.settle(&entry.example());
+            assert!(settled.is_ok(), "{}: {:?}", entry.slug, settled.err());
+            assert!(!native.ways.is_empty() && !entry.docs_url.is_empty(), "{}", entry.slug);
+            continue;
+        }
         let resolved =
             entry.resolve(&entry.example()).unwrap_or_else(|problems| panic!("{}: {problems}", entry.slug));
         let is_reachable = resolved.get("command").or_else(|| resolved.get("url")).is_some();

@@ -23,6 +23,7 @@ use crate::config::entry::{Shape, of_stored};
 use crate::config::hub::{Limits, Log};
 use crate::say::{Quit, note, out, plain, table};
 use crate::wiring::catalogue::{Gathered, folders, gather};
+use crate::wiring::connections::natives::absent;
 use crate::wiring::connections::upstream_settings;
 use crate::wiring::telemetry;
 
@@ -33,6 +34,8 @@ struct Verdict<'a> {
     /// Tools that it listed, when it was run.
     tools: Option<usize>,
     problem: Option<String>,
+    /// What there is to know beside it.
+    note: Option<String>,
 }
 
 /// Runs the verb.
@@ -122,6 +125,7 @@ fn show(is_json: bool, all: &Gathered, slug: &str) -> Result<(), Quit> {
         members.insert("config_schema".to_owned(), entry.config_schema.clone());
         members.insert("credentials".to_owned(), entry.credentials.iter().map(credential).collect());
         let test = match &entry.api {
+            None if entry.native.is_some() => json!({ "kind": "connector" }),
             Some(api) => json!({ "kind": "call", "tool": api.test.tool, "arguments": api.test.arguments }),
             None => json!({ "kind": "inventory", "min_tools": entry.test.min_tools }),
         };
@@ -178,7 +182,13 @@ fn verify(
     for (origin, entry) in wanted {
         let did = check(entry, egress, &over, timeout_s)?;
         let (tools, problem) = did.map_or_else(|why| (None, Some(why)), |tools| (tools, None));
-        verdicts.push(Verdict { slug: &entry.slug, origin: *origin, tools, problem });
+        verdicts.push(Verdict {
+            slug: &entry.slug,
+            origin: *origin,
+            tools,
+            problem,
+            note: unreplayed(entry),
+        });
     }
     let problems = if slug.is_none_or(|slug| all.broken.iter().any(|broken| broken == slug)) {
         all.problems.as_slice()
@@ -187,7 +197,7 @@ fn verify(
     };
     let is_ok = problems.is_empty() && verdicts.iter().all(|one| one.problem.is_none());
     if is_json {
-        let view = |one: &Verdict<'_>| json!({ "slug": one.slug, "origin": one.origin.as_str(), "ok": one.problem.is_none(), "tools": one.tools, "problem": one.problem });
+        let view = |one: &Verdict<'_>| json!({ "slug": one.slug, "origin": one.origin.as_str(), "ok": one.problem.is_none(), "tools": one.tools, "problem": one.problem, "note": one.note });
         let entries: Vec<Value> = verdicts.iter().map(view).collect();
         out(&json!({ "ok": is_ok, "entries": entries, "problems": problems }).to_string());
     } else {
@@ -195,7 +205,7 @@ fn verify(
             let went = match (&one.problem, one.tools) {
                 (Some(why), _) => plain(why, 400),
                 (None, Some(tools)) => format!("fine, {tools} tools"),
-                (None, None) => "fine".to_owned(),
+                (None, None) => one.note.clone().unwrap_or_else(|| "fine".to_owned()),
             };
             vec![one.slug.to_owned(), went]
         };
@@ -217,6 +227,14 @@ fn check(
 ) -> Result<Result<Option<usize>, String>, Quit> {
     if entry.api.is_some() {
         return replayed(entry);
+    }
+    if entry.native.is_some() {
+        let mut config = entry.example();
+        if let Some(members) = config.as_object_mut() {
+            members.extend(over.clone());
+        }
+        let settled = entry.settle(&config);
+        return Ok(settled.map(|_| None).map_err(|problems| problems.to_string().replace('\n', "; ")));
     }
     let mut config = entry.example();
     if let Some(members) = config.as_object_mut() {
@@ -262,6 +280,17 @@ fn check(
             } else {
                 Ok(Some(tools))
             }
+        }
+    })
+}
+
+/// What is said of an entry whose connector speaks a protocol of its own: nothing of it is replayed.
+fn unreplayed(entry: &Entry) -> Option<String> {
+    let native = entry.native.as_ref()?;
+    Some(match absent(native.connector) {
+        Some(why) => format!("reads well; cannot be connected: {why}"),
+        None => {
+            "reads well; nothing is replayed: `connection test` tries it out at the real server".to_owned()
         }
     })
 }

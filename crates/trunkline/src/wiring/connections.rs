@@ -7,6 +7,7 @@
 mod apis;
 mod directory;
 mod leaves;
+pub(crate) mod natives;
 mod own;
 mod personal;
 mod stored;

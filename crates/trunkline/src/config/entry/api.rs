@@ -1,4 +1,4 @@
-//! `type: api`: an HTTP API, one that the catalogue describes (`integration: stripe`) or any other (`style`).
+//! `type: api`: what the catalogue describes (`integration: stripe`, `integration: sftp`), or any HTTP API (`style`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,6 +29,7 @@ const METHODS: &[(&str, AuthMethod)] = &[
     ("oauth", AuthMethod::Oauth),
     ("jwt", AuthMethod::Jwt),
     ("certificate", AuthMethod::Certificate),
+    ("ssh_key", AuthMethod::SshKey),
 ];
 
 const GRANTS: &[(&str, Grant)] = &[

@@ -8,6 +8,7 @@ pub(crate) fn looks_secret(name: &str) -> bool {
         "SECRET",
         "PASSWORD",
         "PASSWD",
+        "PASSPHRASE",
         "APIKEY",
         "AUTHORIZATION",
         "CREDENTIAL",

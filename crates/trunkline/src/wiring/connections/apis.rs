@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use connector::Connector as _;
+use connector::Connector;
 use connector::oauth::{Keeper, KeeperParts, Tokens};
 use connector_http::{Grant, HttpApi, Settings};
 use model::id::UserId;
@@ -33,7 +33,13 @@ impl Connections {
         key: &Key,
         api: &ApiEntry,
         egress: &Egress,
-    ) -> Result<Arc<HttpApi>, Wanting> {
+    ) -> Result<Arc<dyn Connector>, Wanting> {
+        let manifest = self.manifest_of(api)?;
+        if let Some(native) = &manifest.native {
+            let connector = self.native_connector(key, api, &manifest, native, egress)?;
+            self.try_out_of_file(key, api, &connector);
+            return Ok(connector);
+        }
         let mut settings = self.api_settings(key, api, egress)?;
         if let Some(what) = connector_http::lacking(&settings) {
             return Err(Wanting::More(what));
@@ -47,9 +53,15 @@ impl Connections {
         settings.tokens = kept.map(|(keeper, _)| keeper as Arc<dyn Tokens>);
         let connector = HttpApi::new(settings, self.api_parts.clone())
             .map_err(|fault| Wanting::Mending(fault.advice()))?;
+        let connector: Arc<dyn Connector> = connector;
+        self.try_out_of_file(key, api, &connector);
+        Ok(connector)
+    }
+
+    fn try_out_of_file(&self, key: &Key, api: &ApiEntry, connector: &Arc<dyn Connector>) {
         if api.row.is_none() {
             // What the file says is tried out at once, as MCP servers are connected to at once.
-            let tried = Arc::clone(&connector);
+            let tried = Arc::clone(connector);
             let key = key.clone();
             self.control.spawn(async move {
                 if let Err(fault) = tried.refresh().await {
@@ -57,19 +69,23 @@ impl Connections {
                 }
             });
         }
-        Ok(connector)
     }
 
-    fn api_settings(&self, key: &Key, api: &ApiEntry, egress: &Egress) -> Result<Settings, Wanting> {
+    fn manifest_of(&self, api: &ApiEntry) -> Result<Arc<catalog::Entry>, Wanting> {
         let manifests = self.stored.manifests();
         let slug = &api.integration;
-        let manifest = api.manifest.clone().or_else(|| manifests.newest(slug)).ok_or_else(|| {
+        api.manifest.clone().or_else(|| manifests.newest(slug)).ok_or_else(|| {
             let hint = match manifests.nearest(slug) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => "`trunkline catalog list` lists what there is".to_owned(),
             };
             Wanting::Mending(format!("integration: there is no `{slug}` in the catalogue; {hint}"))
-        })?;
+        })
+    }
+
+    fn api_settings(&self, key: &Key, api: &ApiEntry, egress: &Egress) -> Result<Settings, Wanting> {
+        let slug = &api.integration;
+        let manifest = self.manifest_of(api)?;
         let Some(spec) = &manifest.api else {
             return Err(Wanting::Mending(format!("integration: `{slug}` is no HTTP API")));
         };
@@ -142,7 +158,11 @@ impl Connections {
 
     /// What is wrong with a connection's settings, credentials aside.
     pub(super) fn check_api(&self, key: &Key, api: &ApiEntry) -> Result<(), Fault> {
-        self.api_settings(key, api, &self.egress()).map(|_| ()).map_err(Wanting::fault)
+        let manifest = self.manifest_of(api).map_err(Wanting::fault)?;
+        match &manifest.native {
+            Some(native) => self.check_native(api, &manifest, native).map_err(Wanting::fault),
+            None => self.api_settings(key, api, &self.egress()).map(|_| ()).map_err(Wanting::fault),
+        }
     }
 
     /// Tries a connection out; how many tools it has.
@@ -157,7 +177,7 @@ impl Connections {
 }
 
 /// How an API is reached. A client certificate belongs to the socket, not to the requests.
-fn route_of(api: &ApiEntry, egress: &Egress) -> Result<Route, Wanting> {
+pub(super) fn route_of(api: &ApiEntry, egress: &Egress) -> Result<Route, Wanting> {
     let pair = api.secrets.get("certificate").zip(api.secrets.get("private_key"));
     let given = pair.filter(|_| api.method == Some(AuthMethod::Certificate));
     let rule = EgressRule { private_allowed: api.private_allowed };

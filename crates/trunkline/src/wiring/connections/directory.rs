@@ -11,8 +11,8 @@ use model::id::UserId;
 use model::{AuthMethod, Caller, Code, Fault, IntegrationKind, Key, Secret};
 use store::{ConnectionRow, IntegrationRow};
 
-use super::Connections;
 use super::own::{entry_of_all, own_way};
+use super::{Connections, natives};
 use crate::config::entry::{self, Entry, McpEntry, Shape, Transport};
 use crate::wiring::manifests::Manifests;
 
@@ -94,10 +94,15 @@ impl api::Directory for Connections {
 
     fn describe(&self, integration: &IntegrationRow) -> api::Described {
         let manifest = self.stored.manifests().present(integration.id);
-        let is_api = manifest.as_ref().is_some_and(|entry| entry.api.is_some());
+        let native = manifest.as_ref().and_then(|entry| entry.native.as_ref());
+        let is_api = manifest.as_ref().is_some_and(|entry| entry.api.is_some() || entry.native.is_some());
         let is_served = integration.kind == IntegrationKind::Mcp || is_api;
+        let unavailable = match native {
+            Some(native) => natives::absent(native.connector),
+            None => (!is_served).then(|| "its connector comes with a later version".to_owned()),
+        };
         api::Described {
-            unavailable: (!is_served).then(|| "its connector comes with a later version".to_owned()),
+            unavailable,
             hub_keys: if is_api { catalog::API_CONNECTION_KEYS } else { &[] },
             auth: manifest.as_ref().map(|entry| ways(entry)).unwrap_or_default(),
             tool_count: manifest.as_ref().and_then(|entry| entry.api.as_ref()).map(|api| api.tools.len()),
@@ -145,7 +150,7 @@ impl api::Directory for Connections {
 
     fn check_field(&self, row: &ConnectionRow, field: &str) -> Result<(), Fault> {
         if let Ok(Some(manifest)) = self.stored.manifests().find(row)
-            && manifest.api.is_some()
+            && (manifest.api.is_some() || manifest.native.is_some())
         {
             let known = manifest.credentials_of(row.auth_method);
             if known.iter().any(|one| one.field == field) {
@@ -225,6 +230,15 @@ impl api::Directory for Connections {
 
 /// The ways to prove oneself that a manifest has.
 fn ways(entry: &catalog::Entry) -> Vec<api::AuthWay> {
+    if let Some(native) = &entry.native {
+        let way = |way: &catalog::Way| api::AuthWay {
+            method: way.method,
+            title: way.title.clone(),
+            credentials: entry.credentials_of(way.method).into_iter().map(credential_field).collect(),
+            needs_leave: false,
+        };
+        return native.ways.iter().map(way).collect();
+    }
     let Some(http) = &entry.api else {
         let credentials: Vec<_> = entry.credentials.iter().cloned().map(credential_field).collect();
         let way = |credentials| api::AuthWay {
@@ -280,7 +294,7 @@ pub(super) fn entry_of(
 ) -> Entry {
     let found = manifests.find(row);
     if let Ok(Some(manifest)) = &found
-        && manifest.api.is_some()
+        && (manifest.api.is_some() || manifest.native.is_some())
     {
         return entry::of_stored_api(row, manifest, secrets);
     }
