@@ -12,6 +12,9 @@ use testkit::program::Program;
 
 use crate::browser::{self, authorise, get, give_leave, open};
 
+/// How long something may take that is told.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// A hub with a manager (whose key is the hub's) and two more users, and a system behind it that knows people.
 struct Scene {
     hub: Hub,
@@ -278,7 +281,9 @@ async fn a_legacy_client_is_sent_to_the_page_and_hears_when_it_is_done() {
 
     authorise(&scene.url, page["url"].as_str().unwrap(), "bob").await;
     let heard = loop {
-        let event: Value = serde_json::from_str(&stream.event().await.unwrap().unwrap()).unwrap();
+        let event = tokio::time::timeout(PATIENCE, stream.event()).await;
+        let event = event.unwrap_or_else(|_| panic!("nothing is heard\n{}", scene.hub.log()));
+        let event: Value = serde_json::from_str(&event.unwrap().unwrap()).unwrap();
         if event["method"] == "notifications/elicitation/complete" {
             break event;
         }

@@ -184,6 +184,8 @@ impl Door {
             object::push_str(&mut members, &link.id);
             members.push(b'}');
             if let Some(session) = &asking.session {
+                // A connection that is new may not be listened to yet, and its user may be quick.
+                self.events.listen(&self.parts().pipeline.snapshot());
                 self.events.elicited.remember(Sent {
                     connection: routed.connection.clone(),
                     user: who.caller.owner.user,

@@ -11,8 +11,10 @@ use std::time::Duration;
 
 use ahash::AHashMap;
 use bytes::Bytes;
-use call::{Connector, Event, ListKind, Pipeline};
+use call::{Connector, Event, ListKind, Pipeline, Snapshot};
 use model::{Fault, Key};
+use tokio::runtime::Handle;
+use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use wire::task::{Status, Task};
@@ -63,7 +65,9 @@ pub(crate) struct Events {
     pub(crate) elicited: Elicited,
     watches: Mutex<AHashMap<u64, Arc<Watch>>>,
     next: AtomicU64,
-    listeners: Mutex<AHashMap<Key, (usize, JoinHandle<()>)>>,
+    listeners: Mutex<AHashMap<Key, (Arc<dyn Connector>, JoinHandle<()>)>>,
+    /// Where they run.
+    home: Handle,
 }
 
 /// Ends a watch when dropped.
@@ -82,6 +86,7 @@ impl Events {
             watches: Mutex::default(),
             next: AtomicU64::new(1),
             listeners: Mutex::default(),
+            home: Handle::current(),
         });
         let mut generations = pipeline.generations();
         let weak = Arc::downgrade(&events);
@@ -144,33 +149,7 @@ impl Events {
     fn follow_snapshot(self: &Arc<Self>) {
         let Some(pipeline) = self.pipeline.upgrade() else { return };
         let snapshot = pipeline.snapshot();
-        {
-            let mut listeners = lock(&self.listeners);
-            listeners.retain(|key, (_, task)| {
-                let stays = snapshot.connection(key.as_str()).is_some();
-                if !stays {
-                    task.abort();
-                }
-                stays
-            });
-            for mounted in snapshot.connections() {
-                let address = Arc::as_ptr(&mounted.connector).cast::<()>() as usize;
-                if listeners
-                    .get(&mounted.key)
-                    .is_some_and(|(known, task)| *known == address && !task.is_finished())
-                {
-                    continue;
-                }
-                let task = tokio::spawn(listen_to(
-                    Arc::downgrade(self),
-                    mounted.key.clone(),
-                    Arc::clone(&mounted.connector),
-                ));
-                if let Some((_, old)) = listeners.insert(mounted.key.clone(), (address, task)) {
-                    old.abort();
-                }
-            }
-        }
+        self.listen(&snapshot);
         let watches: Vec<_> = lock(&self.watches).values().cloned().collect();
         for watch in watches {
             let now = self.digests(&watch.who);
@@ -179,6 +158,35 @@ impl Events {
                 if before != now {
                     watch.tell_list_changed(kind);
                 }
+            }
+        }
+    }
+
+    /// Listens to the connectors of a snapshot that are new, and to none that are gone.
+    pub(crate) fn listen(self: &Arc<Self>, snapshot: &Snapshot) {
+        let mut listeners = lock(&self.listeners);
+        listeners.retain(|key, (_, task)| {
+            let stays = snapshot.connection(key.as_str()).is_some();
+            if !stays {
+                task.abort();
+            }
+            stays
+        });
+        for mounted in snapshot.connections() {
+            // Held as long as it is compared with: another one has another address.
+            let is_known = |(known, task): &(Arc<dyn Connector>, JoinHandle<()>)| {
+                Arc::ptr_eq(known, &mounted.connector) && !task.is_finished()
+            };
+            if listeners.get(&mounted.key).is_some_and(is_known) {
+                continue;
+            }
+            // Heard from here on, whenever the task begins.
+            let receiver = mounted.connector.events();
+            let task = self.home.spawn(listen_to(Arc::downgrade(self), mounted.key.clone(), receiver));
+            if let Some((_, old)) =
+                listeners.insert(mounted.key.clone(), (Arc::clone(&mounted.connector), task))
+            {
+                old.abort();
             }
         }
     }
@@ -228,9 +236,8 @@ impl Events {
     }
 }
 
-async fn listen_to(events: Weak<Events>, key: Key, connector: Arc<dyn Connector>) {
+async fn listen_to(events: Weak<Events>, key: Key, mut receiver: broadcast::Receiver<Event>) {
     use tokio::sync::broadcast::error::RecvError;
-    let mut receiver = connector.events();
     loop {
         match receiver.recv().await {
             Ok(event) => match events.upgrade() {
