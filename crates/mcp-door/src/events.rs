@@ -65,10 +65,13 @@ pub(crate) struct Events {
     pub(crate) elicited: Elicited,
     watches: Mutex<AHashMap<u64, Arc<Watch>>>,
     next: AtomicU64,
-    listeners: Mutex<AHashMap<Key, (Arc<dyn Connector>, JoinHandle<()>)>>,
+    listeners: Mutex<AHashMap<Key, Listener>>,
     /// Where they run.
     home: Handle,
 }
+
+/// A connector, and the task that listens to it.
+type Listener = (Arc<dyn Connector>, JoinHandle<()>);
 
 /// Ends a watch when dropped.
 pub(crate) struct WatchGuard {
@@ -174,9 +177,8 @@ impl Events {
         });
         for mounted in snapshot.connections() {
             // Held as long as it is compared with: another one has another address.
-            let is_known = |(known, task): &(Arc<dyn Connector>, JoinHandle<()>)| {
-                Arc::ptr_eq(known, &mounted.connector) && !task.is_finished()
-            };
+            let is_known =
+                |(known, task): &Listener| Arc::ptr_eq(known, &mounted.connector) && !task.is_finished();
             if listeners.get(&mounted.key).is_some_and(is_known) {
                 continue;
             }
