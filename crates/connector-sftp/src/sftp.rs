@@ -279,7 +279,7 @@ impl Connector for Sftp {
             }
             Err(fault) => Err(fault),
         };
-        self.stands(outcome.as_ref().map(|()| ()));
+        self.stands(outcome.as_ref().copied());
         outcome
     }
 
