@@ -81,8 +81,8 @@ impl Scene {
     async fn answer(&self, tool: &str, arguments: Value) -> Value {
         let (status, said) = self.call(tool, arguments).await;
         assert_eq!(status, 200, "{said}\n{}", self.sshd.log());
-        let answer = said.get("structuredContent").or_else(|| said.pointer("/result/structuredContent"));
-        answer.unwrap_or(&said).clone()
+        let answer = said.get("result");
+        answer.unwrap_or_else(|| panic!("{said}")).clone()
     }
 
     fn put(&self, name: &str, content: &[u8]) {

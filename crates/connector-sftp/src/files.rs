@@ -97,15 +97,14 @@ fn is_end(error: &Error) -> bool {
     matches!(error, Error::Status(status) if status.status_code == StatusCode::Eof)
 }
 
-fn kind(attrs: &FileAttributes) -> &'static str {
-    if attrs.is_symlink() {
-        "link"
-    } else if attrs.is_dir() {
-        "folder"
-    } else if attrs.is_regular() {
-        "file"
-    } else {
-        "other"
+/// What something is. By the whole type: the library's own questions look at single bits, and a link has those of
+/// a file (`S_IFMT`, draft-ietf-secsh-filexfer-02 §5).
+pub(crate) fn kind(attrs: &FileAttributes) -> &'static str {
+    match attrs.permissions.unwrap_or_default() & 0o170_000 {
+        0o120_000 => "link",
+        0o040_000 => "folder",
+        0o100_000 => "file",
+        _ => "other",
     }
 }
 
@@ -215,7 +214,7 @@ impl Work<'_> {
         let sftp = &self.lease.pipe()?.sftp;
         let place = existing(sftp, self.lease.root(), &words).await?;
         let attrs = sftp.lstat(place.as_str()).await?.attrs;
-        if !attrs.is_regular() {
+        if kind(&attrs) != "file" {
             // Opening a pipe or a device could hang, or do something.
             return Err(bad(format!("path: `{}` is no file but a {}", shown(&words), kind(&attrs))));
         }
@@ -276,7 +275,7 @@ impl Work<'_> {
             Err(error) => return Err(error.into()),
         };
         if let Some(attrs) = &before {
-            if !attrs.is_regular() {
+            if kind(attrs) != "file" {
                 return Err(bad(format!("path: `{}` is there, and is a {}", shown(&words), kind(attrs))));
             }
             if !given.overwrite {

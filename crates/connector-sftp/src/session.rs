@@ -16,6 +16,7 @@ use russh_sftp::client::RawSftpSession;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
+use crate::files::kind;
 use crate::path::real;
 use crate::pin::{Pin, fingerprint};
 use crate::trouble::Trouble;
@@ -279,7 +280,7 @@ impl Session {
 
 async fn folder(sftp: &RawSftpSession, plan: &Plan) -> Result<String, Trouble> {
     let root = real(sftp, &plan.root).await?;
-    if !sftp.stat(root.as_str()).await?.attrs.is_dir() {
+    if kind(&sftp.stat(root.as_str()).await?.attrs) != "folder" {
         return Err(Trouble::Refused(Fault::new(
             Code::MISCONFIGURED,
             format!("connection_config.root: `{}` is no folder", plan.root),
