@@ -180,6 +180,33 @@ async fn a_client_signs_in_as_itself() {
 }
 
 #[tokio::test]
+async fn a_client_with_a_key_signs_for_itself_and_sends_no_secret() {
+    let scene = scene(3600, false).await;
+    let hub = &scene.hub;
+    let key = get(&format!("{}/signing-key", scene.provider_url), "").await.text().await.unwrap();
+    let put = async |field: &str, value: &str| {
+        let path = format!("/api/v1/connections/acme/credentials/auth.credentials.{field}");
+        let (status, said) = ask(hub, Method::PUT, &path, &json!({ "value": value })).await;
+        assert!(status < 300 && !said.to_string().contains("PRIVATE"), "{said}");
+    };
+    put("client_id", "signer").await;
+    put("key_id", "first").await;
+    put("private_key", "no key").await;
+    let (_, refused) = ask(hub, Method::POST, "/api/v1/connections/acme/connect", &Value::Null).await;
+    assert!(refused.to_string().contains("cannot be signed"), "{refused}");
+    // Another key than the one that the provider knows: told, and nobody is signed in.
+    put("private_key", &rcgen::KeyPair::generate().unwrap().serialize_pem()).await;
+    let (_, refused) = ask(hub, Method::POST, "/api/v1/connections/acme/connect", &Value::Null).await;
+    assert_eq!(refused["is_ok"], false, "{refused}");
+    assert!(refused.to_string().contains("invalid_client"), "{refused}");
+
+    put("private_key", &key).await;
+    let (_, connected) = ask(hub, Method::POST, "/api/v1/connections/acme/connect", &Value::Null).await;
+    assert_eq!(connected["is_ok"], true, "{connected}");
+    assert_eq!(scene.me().await.1["result"]["who"], "signer");
+}
+
+#[tokio::test]
 async fn an_mcp_server_tells_how_it_is_signed_in_to_and_the_hub_registers_there() {
     let scene = scene(3600, true).await;
     let (hub, url) = (&scene.hub, format!("{}/mcp", scene.provider_url));

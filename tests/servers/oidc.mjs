@@ -6,6 +6,7 @@
 // Refresh tokens are good for one use. /api/me answers who the token is of; /mcp is an MCP server that takes tokens
 // made for it only, of clients that register themselves; /keyed is an API that takes the keys `key-NAME`; /stats counts
 // what was asked, and who was served (`nobody` for what was refused).
+import { generateKeyPairSync } from 'node:crypto'
 import { createRequire } from 'node:module'
 import { pathToFileURL } from 'node:url'
 
@@ -15,6 +16,8 @@ const { Provider } = await import(pathToFileURL(entry).href)
 
 const [port, redirectUri, ttl = '3600'] = process.argv.slice(2)
 const issuer = `http://127.0.0.1:${port}`
+// The client `signer` has a key in place of a password; /signing-key gives it away.
+const pair = generateKeyPairSync('ec', { namedCurve: 'P-256' })
 let isForgetful = false
 const stats = { token: 0, refresh: 0, refused: 0, served: {} }
 const serve = (who) => { stats.served[who] = (stats.served[who] ?? 0) + 1 }
@@ -27,6 +30,14 @@ const provider = new Provider(issuer, {
     response_types: ['code'],
     redirect_uris: [redirectUri],
     token_endpoint_auth_method: 'client_secret_post',
+  }, {
+    client_id: 'signer',
+    grant_types: ['client_credentials'],
+    response_types: [],
+    redirect_uris: [],
+    token_endpoint_auth_method: 'private_key_jwt',
+    token_endpoint_auth_signing_alg: 'ES256',
+    jwks: { keys: [{ ...pair.publicKey.export({ format: 'jwk' }), kid: 'first', alg: 'ES256', use: 'sig' }] },
   }],
   scopes: ['openid', 'offline_access', 'api', 'mcp'],
   features: { clientCredentials: { enabled: true }, deviceFlow: { enabled: true }, devInteractions: { enabled: false }, revocation: { enabled: true }, registration: { enabled: true },
@@ -111,6 +122,10 @@ provider.use(async (ctx, next) => {
     } else {
       ctx.body = results[method] ? { jsonrpc: '2.0', id, result: results[method]() } : { jsonrpc: '2.0', id, error: { code: -32601, message: 'no such method' } }
     }
+    return
+  }
+  if (ctx.path === '/signing-key') {
+    ctx.body = pair.privateKey.export({ format: 'pem', type: 'pkcs8' })
     return
   }
   if (ctx.path === '/stats') {

@@ -18,6 +18,9 @@ use crate::build::Draft;
 use crate::flat::text;
 use crate::sigv4;
 
+/// How long a token with which a client proves itself is good, seconds: as long as it takes to be read.
+const CLIENT_TOKEN_S: i64 = 60;
+
 /// How long before its end a signed token is made anew, seconds.
 const JWT_MARGIN_S: i64 = 30;
 
@@ -243,13 +246,13 @@ pub(crate) fn sign_assertion(
     entropy: &dyn Entropy,
     fill: impl Fn(&Template) -> Result<String, Fault>,
 ) -> Result<Secret, Fault> {
-    let (name, signature) = match assertion.algorithm {
-        JwtAlgorithm::Rs256 => ("RS256", Signature::Rs256),
-        JwtAlgorithm::Es256 => ("ES256", Signature::Es256),
-        JwtAlgorithm::Hs256 => ("HS256", Signature::Hs256),
-        JwtAlgorithm::EdDsa => ("EdDSA", Signature::EdDsa),
+    let signature = match assertion.algorithm {
+        JwtAlgorithm::Rs256 => Signature::Rs256,
+        JwtAlgorithm::Es256 => Signature::Es256,
+        JwtAlgorithm::Hs256 => Signature::Hs256,
+        JwtAlgorithm::EdDsa => Signature::EdDsa,
     };
-    let mut header = json!({ "alg": name, "typ": "JWT" });
+    let mut header = json!({ "alg": signature.word(), "typ": "JWT" });
     let mut nonce = [0; 16];
     entropy.fill(&mut nonce);
     let lasts = i64::try_from(assertion.expires_in_s).unwrap_or(i64::MAX);
@@ -263,10 +266,37 @@ pub(crate) fn sign_assertion(
     }
     let key = Secret::new(fill(&assertion.key)?);
     let (header, claims) = (header.to_string(), claims.to_string());
-    sign::json_web_token(signature, &key, header.as_bytes(), claims.as_bytes()).map_err(|error| {
-        Fault::new(Code::MISCONFIGURED, format!("its token cannot be signed: {error}"))
-            .with_hint("store the private key again, with its BEGIN and END lines")
-    })
+    sign::json_web_token(signature, &key, header.as_bytes(), claims.as_bytes()).map_err(unsigned)
+}
+
+/// Signs the token with which a client proves itself at `audience` (RFC 7523 §3), by its key's own algorithm.
+///
+/// # Errors
+/// The key is none that signs.
+pub(crate) fn sign_client(
+    client_id: &str,
+    audience: &str,
+    key: &Secret,
+    key_id: Option<&Secret>,
+    now: i64,
+    entropy: &dyn Entropy,
+) -> Result<Secret, Fault> {
+    let signature = sign::signature_of(key).map_err(unsigned)?;
+    let mut header = json!({ "alg": signature.word(), "typ": "JWT" });
+    if let (Some(id), Some(members)) = (key_id, header.as_object_mut()) {
+        members.insert("kid".to_owned(), id.expose().into());
+    }
+    let mut nonce = [0; 16];
+    entropy.fill(&mut nonce);
+    let claims = json!({ "iss": client_id, "sub": client_id, "aud": audience, "jti": sign::hex(&nonce),
+        "iat": now, "exp": now.saturating_add(CLIENT_TOKEN_S) });
+    let (header, claims) = (header.to_string(), claims.to_string());
+    sign::json_web_token(signature, key, header.as_bytes(), claims.as_bytes()).map_err(unsigned)
+}
+
+fn unsigned(error: sign::SignError) -> Fault {
+    Fault::new(Code::MISCONFIGURED, format!("its token cannot be signed: {error}"))
+        .with_hint("store the private key again, with its BEGIN and END lines")
 }
 
 /// Fills a template with settings and secrets; `other` knows what is neither.

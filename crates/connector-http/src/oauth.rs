@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use catalog::api::{ClientProof, Grant, OAuth, Path, Scheme};
 use catalog::template::Template;
-use connector::oauth::{self, Own, Provider, ResponsePaths};
+use connector::oauth::{self, Own, Provider, ResponsePaths, Signer};
 use model::{Clock, Entropy, Fault};
 
 use crate::Settings;
-use crate::authorize::{fill, sign_assertion};
+use crate::authorize::{fill, sign_assertion, sign_client};
 
 /// The client of a connection, and how it comes to tokens; `None` where it needs none that are given.
 ///
@@ -30,7 +30,9 @@ pub fn provider_of(
                 Some(Grant::ClientCredentials) => Own::Client,
                 _ => Own::Leave,
             };
-            Ok(Some((provider(settings, oauth, own.clone())?, own, grants)))
+            let mut provider = provider(settings, oauth, own.clone())?;
+            provider.client_assertion = client_assertion(settings, &provider, clock, entropy);
+            Ok(Some((provider, own, grants)))
         }
         Scheme::Jwt(assertion) if assertion.token_url.is_some() => {
             let token_url = assertion.token_url.as_ref().map(filled).transpose()?.unwrap_or_default();
@@ -106,6 +108,23 @@ fn provider(settings: &Settings, oauth: &OAuth, own: Own) -> Result<Provider, Fa
     })
 }
 
+/// What a client proves itself with that has a private key (`private_key_jwt`).
+fn client_assertion(
+    settings: &Settings,
+    provider: &Provider,
+    clock: &Arc<dyn Clock>,
+    entropy: &Arc<dyn Entropy>,
+) -> Option<Signer> {
+    let key = settings.secrets.get("private_key")?.clone();
+    let key_id = settings.secrets.get("key_id").cloned();
+    let (id, audience) = (provider.client_id.clone(), provider.token_url.clone());
+    let (clock, entropy) = (Arc::clone(clock), Arc::clone(entropy));
+    Some(Signer(Arc::new(move || {
+        let now = clock.now().0.div_euclid(1000);
+        sign_client(&id, &audience, &key, key_id.as_ref(), now, &*entropy)
+    })))
+}
+
 fn bare(settings: &Settings) -> Provider {
     Provider {
         name: settings.entry.name.clone(),
@@ -115,6 +134,7 @@ fn bare(settings: &Settings) -> Provider {
         client_id: String::new(),
         client_secret: None,
         client: oauth::ClientProof::None,
+        client_assertion: None,
         scope: String::new(),
         authorization_params: Vec::new(),
         token_params: Vec::new(),

@@ -15,7 +15,7 @@ use model::{Fault, Secret};
 pub use discovery::{CLIENT_FIELD, Challenge, Found, Identity, Registered, client_document, discover};
 pub use keeper::{Assert, Keeper, KeeperParts, Own, TOKENS_FIELD};
 pub use pkce::Pkce;
-pub use provider::{Ask, ClientProof, DeviceCode, Provider, Refusal, ResponsePaths};
+pub use provider::{Ask, ClientProof, DeviceCode, Provider, Refusal, ResponsePaths, Signer};
 pub use token::TokenSet;
 
 /// Where a connection's token comes from.

@@ -111,6 +111,30 @@ pub fn json_web_token(
     Ok(Secret::new(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(bytes))))
 }
 
+/// How a private key in PEM signs tokens: by its own kind.
+///
+/// # Errors
+/// [`SignError::Key`] for what is none of RSA, EC P-256 and Ed25519.
+pub fn signature_of(key: &Secret) -> Result<Signature, SignError> {
+    [Signature::Rs256, Signature::Es256, Signature::EdDsa]
+        .into_iter()
+        .find(|one| json_web_token(*one, key, b"{}", b"{}").is_ok())
+        .ok_or(SignError::Key("private key in PEM: RSA of 2048 bits or more, EC P-256 or Ed25519"))
+}
+
+impl Signature {
+    /// Its word in the header of a token (RFC 7518 §3.1, RFC 8037 §3.1).
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Hs256 => "HS256",
+            Self::Rs256 => "RS256",
+            Self::Es256 => "ES256",
+            Self::EdDsa => "EdDSA",
+        }
+    }
+}
+
 fn rsa(key: &Secret) -> Result<RsaKeyPair, SignError> {
     let wrong = SignError::Key("RSA private key in PEM, of 2048 bits or more");
     let pem = pem(key).ok_or(wrong.clone())?;

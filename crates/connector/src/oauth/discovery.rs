@@ -362,6 +362,7 @@ impl Registered {
                 ("client_secret_post", Some(_)) => ClientProof::Body,
                 _ => ClientProof::None,
             },
+            client_assertion: None,
             scope: self.scope.clone(),
             authorization_params: resource.clone(),
             token_params: resource,

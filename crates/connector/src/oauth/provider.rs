@@ -12,6 +12,10 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::TokenSet;
+use super::keeper::Assert;
+
+/// What a signed token that proves a client is called (RFC 7523 §2.2).
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// How long one exchange may take.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -37,6 +41,8 @@ pub struct Provider {
     pub client_secret: Option<Secret>,
     /// How it proves itself.
     pub client: ClientProof,
+    /// What it proves itself with instead, where it has a key: a token that it signs (RFC 7523 §2.2).
+    pub client_assertion: Option<Signer>,
     /// What leave is asked for, joined as the provider wants it.
     pub scope: String,
     /// Further parameters where leave is asked for.
@@ -58,6 +64,10 @@ pub struct Provider {
     /// How it is reached.
     pub route: Route,
 }
+
+/// Signs a token, a fresh one each time.
+#[derive(Clone)]
+pub struct Signer(pub Assert);
 
 /// How a client proves itself (RFC 6749 §2.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,6 +149,12 @@ pub struct DeviceCode {
     pub expires_in_s: u64,
     /// How long to wait between two questions, seconds.
     pub interval_s: u64,
+}
+
+impl std::fmt::Debug for Signer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Signer(****)")
+    }
 }
 
 // === impl Provider ===
@@ -249,7 +265,13 @@ impl Provider {
     async fn post(&self, url: &str, mut params: Vec<(&str, &str)>) -> Result<(u16, Value), Fault> {
         let mut head = Head::new();
         let secret = self.client_secret.as_ref().map(Secret::expose);
+        let assertion = self.client_assertion.as_ref().map(|signer| (signer.0)()).transpose()?;
         match (self.client, secret) {
+            _ if assertion.is_some() => {
+                params.push(("client_id", &self.client_id));
+                params.push(("client_assertion_type", ASSERTION_TYPE));
+                params.push(("client_assertion", assertion.as_ref().map_or("", Secret::expose)));
+            }
             (ClientProof::Basic, Some(secret)) => {
                 // RFC 6749 §2.3.1: both are form-encoded first.
                 let pair = format!("{}:{}", encoded(&self.client_id), encoded(secret));

@@ -71,6 +71,7 @@ fn node(scene: &Scene, credentials: &Arc<Credentials>, url: &str, own: Own) -> K
         client_id: "hub".to_owned(),
         client_secret: Some(Secret::new("hush".to_owned())),
         client: ClientProof::Body,
+        client_assertion: None,
         scope: String::new(),
         authorization_params: Vec::new(),
         token_params: Vec::new(),
