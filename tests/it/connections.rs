@@ -299,6 +299,12 @@ async fn the_command_line_makes_connects_shows_and_removes_one() {
     let (code, out, error) = run(&new);
     assert_eq!(code, 0, "{out}{error}");
     assert!(out.starts_with("notes: works"), "{out}");
+    // Options for all commands go before or behind the verb.
+    let key = hub.key.clone();
+    let config = json!({ "protocol": "http", "url": "https://a.example/mcp" }).to_string();
+    let (code, out, error) =
+        run(&["--key", &key, "connection", "new", "any-server", "Other one", "--args", &config]);
+    assert!(code == 0 && out.contains("made other-one"), "{out}{error}");
     let (code, out, _) = run(&["--json", "connection", "show", "notes"]);
     let shown: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, &shown["status"]), (0, &json!("connected")));

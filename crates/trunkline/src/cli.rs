@@ -90,7 +90,8 @@ pub(crate) enum Verb {
     /// Find out what an MCP server speaks, offers and gets wrong
     Probe {
         /// Its URL (http, https, ws, wss, tcp, unix)
-        url: Option<String>,
+        #[arg(value_name = "URL")]
+        server: Option<String>,
         /// Or the command that runs it, behind --
         #[arg(last = true, value_name = "COMMAND")]
         command: Vec<String>,
@@ -301,6 +302,24 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    /// clap knows values by their field's name: one of a command's own that is called like one for all commands would
+    /// take that one's value, a key of the hub among them.
+    #[test]
+    fn no_command_calls_anything_like_what_all_commands_take() {
+        fn look(command: &clap::Command, shared: &[clap::Id], path: &str) {
+            for verb in command.get_subcommands() {
+                let path = format!("{path} {}", verb.get_name());
+                for argument in verb.get_arguments().filter(|one| !one.is_global_set()) {
+                    assert!(!shared.contains(argument.get_id()), "{path}: {}", argument.get_id());
+                }
+                look(verb, shared, &path);
+            }
+        }
+        let all = Cli::command();
+        let shared = all.get_arguments().filter(|one| one.is_global_set()).map(|one| one.get_id().clone());
+        look(&all, &shared.collect::<Vec<_>>(), "trunkline");
+    }
+
     #[test]
     fn commands_of_scripts_parse_as_documented() {
         let parse = |line: &str| Cli::try_parse_from(line.split_whitespace());
@@ -332,7 +351,7 @@ mod tests {
         }
         let probe = parse("trunkline probe -- npx -y server --flag").unwrap();
         assert!(
-            matches!(probe.verb, Verb::Probe { url: None, command, .. } if command == ["npx", "-y", "server", "--flag"])
+            matches!(probe.verb, Verb::Probe { server: None, command, .. } if command == ["npx", "-y", "server", "--flag"])
         );
         for line in [
             "trunkline export --connections --secrets",

@@ -65,8 +65,8 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Quit> {
             let (args, idempotency) = (args.as_deref(), idempotency_key.as_deref());
             call::run(shared, &call::Wanted { connection, tool, pairs, args, idempotency })
         }
-        Verb::Probe { url, command, headers, timeout } => {
-            let wanted = probe::Wanted { url: url.as_deref(), command, headers, timeout_s: *timeout };
+        Verb::Probe { server, command, headers, timeout } => {
+            let wanted = probe::Wanted { url: server.as_deref(), command, headers, timeout_s: *timeout };
             probe::run(shared, &wanted)
         }
         Verb::Backup { folder } => backup::make(shared, folder),

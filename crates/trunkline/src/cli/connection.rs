@@ -22,7 +22,7 @@ pub(crate) enum ConnectionVerb {
         content: ConnectionContent,
         /// What URLs and tool names call it (default: made of the name)
         #[arg(long = "as", value_name = "KEY")]
-        key: Option<String>,
+        called: Option<String>,
         /// Connect it at once
         #[arg(long)]
         connect: bool,

@@ -34,11 +34,11 @@ pub(crate) fn run(shared: &Shared, verb: &ConnectionVerb) -> Result<(), Quit> {
             }
             show(&answer, detail(&answer));
         }
-        ConnectionVerb::New { integration, name, content, key, connect } => {
+        ConnectionVerb::New { integration, name, content, called, connect } => {
             let mut body = of_content(content)?;
             body.insert("integration".to_owned(), integration.as_str().into());
             body.insert("name".to_owned(), name.as_str().into());
-            if let Some(key) = key {
+            if let Some(key) = called {
                 body.insert("key".to_owned(), key.as_str().into());
             }
             let made = block_on(hub.ask("POST", "/api/v1/connections", Some(&Value::Object(body))))?;
