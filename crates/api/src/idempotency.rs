@@ -159,7 +159,7 @@ pub(crate) async fn layer(
 /// upstream was not reached.
 pub(crate) const fn did_nothing(fault: &Fault) -> bool {
     matches!(fault.retry, Retry::Safe | Retry::AfterMs(_))
-        || matches!(fault.code.0, 1000..=1399 | 1407 | 1410 | 1501)
+        || matches!(fault.code.0, 1000..=1399 | 1407 | 1409 | 1410 | 1501)
 }
 
 // === impl Answer ===
