@@ -119,8 +119,20 @@ pub const API_CONNECTION_KEYS: &[&str] =
     &["endpoint", "grant", "timeout", "retry_count", "concurrency", "tools", "record", "egress"];
 
 /// What `connector` may say.
-pub const CONNECTORS: &[&str] =
-    &["sftp", "postgresql", "mysql", "sqlite", "mongodb", "redis", "rabbitmq", "nats", "kafka", "mqtt", "s3"];
+pub const CONNECTORS: &[&str] = &[
+    "sftp",
+    "websocket",
+    "postgresql",
+    "mysql",
+    "sqlite",
+    "mongodb",
+    "redis",
+    "rabbitmq",
+    "nats",
+    "kafka",
+    "mqtt",
+    "s3",
+];
 
 fn object(config: &Value) -> Result<&Map<String, Value>, Problems> {
     config
