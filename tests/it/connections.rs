@@ -305,6 +305,13 @@ async fn the_command_line_makes_connects_shows_and_removes_one() {
     let (code, out, error) =
         run(&["--key", &key, "connection", "new", "any-server", "Other one", "--args", &config]);
     assert!(code == 0 && out.contains("made other-one"), "{out}{error}");
+    // What is piped in is stored whole: a private key has many lines.
+    let mut rotate = hub.command(&["connection", "rotate", "other-one", "headers.X-Key"]).unwrap();
+    let mut rotating = rotate.stdin(std::process::Stdio::piped()).spawn().unwrap();
+    std::io::Write::write_all(&mut rotating.stdin.take().unwrap(), b"line one\nline two\n").unwrap();
+    assert!(rotating.wait().unwrap().success());
+    let (_, out, _) = run(&["--json", "connection", "credentials", "other-one"]);
+    assert!(out.contains("\"last_four\":\" two\""), "{out}");
     let (code, out, _) = run(&["--json", "connection", "show", "notes"]);
     let shown: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, &shown["status"]), (0, &json!("connected")));

@@ -214,8 +214,8 @@ fn of_content(content: &ConnectionContent) -> Result<Map<String, Value>, Quit> {
     Ok(body)
 }
 
-/// A value from standard input: typed without being shown, or the first line of what is piped in. It is no
-/// argument, because arguments are everybody's to read.
+/// A value from standard input: a line that is typed without being shown, or all that is piped in (a private key has
+/// many lines) without the line's end behind it. It is no argument, because arguments are everybody's to read.
 fn secret(field: &str) -> Result<Secret, Quit> {
     let stdin = std::io::stdin();
     let is_typed = stdin.is_terminal();
@@ -229,14 +229,19 @@ fn secret(field: &str) -> Result<Secret, Quit> {
         quiet.local_modes.remove(termios::LocalModes::ECHO);
         let _ = termios::tcsetattr(&stdin, termios::OptionalActions::Now, &quiet);
     }
-    let mut line = Zeroizing::new(String::new());
-    let read = stdin.lock().take(VALUE_LEN_MAX).read_line(&mut line);
+    let mut text = Zeroizing::new(String::new());
+    let mut source = stdin.lock().take(VALUE_LEN_MAX + 1);
+    let read = if is_typed { source.read_line(&mut text) } else { source.read_to_string(&mut text) };
     if let Some(before) = &before {
         let _ = termios::tcsetattr(&stdin, termios::OptionalActions::Now, before);
         eprintln!();
     }
     read.map_err(|error| Quit::usage(format!("standard input: {error}")))?;
-    let value = line.trim_end_matches(['\r', '\n']);
+    let value = text.trim_end_matches(['\r', '\n']);
+    if text.len() as u64 > VALUE_LEN_MAX {
+        let what = format!("the value on standard input has more than {VALUE_LEN_MAX} bytes");
+        return Err(Quit::usage(what).with_hint("a credential is a key, a password or a certificate"));
+    }
     if value.is_empty() {
         return Err(Quit::usage("there is no value on standard input").with_hint("pipe it in, or type it"));
     }
