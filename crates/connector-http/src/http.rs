@@ -1,17 +1,15 @@
 //! The connector itself: one API, reached over the network.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use catalog::api::{Api, Grant};
 use connector::oauth::Tokens;
-use connector::{Connector, Ctx, Event, Inventory, Outcome, Request, State};
-use model::{
-    AuthMethod, CallKind, Clock, Code, Condition, ConnectionStatus, Entropy, Fault, Key, Sealer, Secret,
-};
+use connector::{Connector, Ctx, Event, Inventory, Outcome, Request, Standing, State};
+use model::{AuthMethod, CallKind, Clock, Code, Entropy, Fault, Key, Sealer, Secret};
 use outbound::{Client, Head, Route, Target};
 use serde_json::{Map, Value};
 use tokio::sync::{broadcast, watch};
@@ -72,9 +70,7 @@ pub struct HttpApi {
     pace: Pace,
     parts: Parts,
     inventory: Arc<Inventory>,
-    state: Mutex<State>,
-    changes: watch::Sender<u64>,
-    events: broadcast::Sender<Event>,
+    standing: Standing,
 }
 
 /// The network, to one origin: a credential goes nowhere else.
@@ -113,19 +109,8 @@ impl HttpApi {
             Arc::clone(&parts.clock),
             Arc::clone(&parts.entropy),
         );
-        let status = if settings.is_proven { ConnectionStatus::Connected } else { ConnectionStatus::Testing };
-        let state = State {
-            status,
-            condition: Condition::Started,
-            reason: None,
-            code: None,
-            transport: "http",
-            era: None,
-            protocol_version: None,
-            server: Some(format!("{} {}", settings.entry.name, settings.entry.version)),
-            pid: None,
-            restarts: 0,
-        };
+        let server = format!("{} {}", settings.entry.name, settings.entry.version);
+        let standing = Standing::new("http", Some(server), settings.is_proven);
         Ok(Arc::new(Self {
             key: settings.key,
             config: settings.config,
@@ -141,9 +126,7 @@ impl HttpApi {
             pace,
             parts,
             inventory,
-            state: Mutex::new(state),
-            changes: watch::Sender::new(0),
-            events: broadcast::Sender::new(1),
+            standing,
             entry: settings.entry,
         }))
     }
@@ -175,20 +158,6 @@ impl HttpApi {
         };
         run(&bench, tool, arguments, &format!("{}/{principal}", self.key)).await
     }
-
-    fn stands(&self, outcome: &Result<(), Fault>) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let (status, reason, code) = match outcome {
-            Ok(()) => (ConnectionStatus::Connected, None, None),
-            Err(fault) => (ConnectionStatus::Error, Some(fault.advice()), Some(fault.code)),
-        };
-        let is_change = state.status != status || state.reason != reason;
-        (state.status, state.reason, state.code) = (status, reason, code);
-        drop(state);
-        if is_change {
-            self.changes.send_modify(|change| *change += 1);
-        }
-    }
 }
 
 #[async_trait]
@@ -198,15 +167,15 @@ impl Connector for HttpApi {
     }
 
     fn changes(&self) -> watch::Receiver<u64> {
-        self.changes.subscribe()
+        self.standing.changes()
     }
 
     fn events(&self) -> broadcast::Receiver<Event> {
-        self.events.subscribe()
+        self.standing.events()
     }
 
     fn state(&self) -> State {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.standing.state()
     }
 
     async fn call(&self, ctx: &Ctx, request: Request) -> Result<Outcome, Fault> {
@@ -214,15 +183,8 @@ impl Connector for HttpApi {
             let what = format!("an HTTP API has tools only; `{}` is for MCP servers", request.method);
             return Err(Fault::new(Code::UNSUPPORTED, what));
         }
-        #[derive(serde::Deserialize)]
-        struct Params {
-            #[serde(default)]
-            arguments: Option<Map<String, Value>>,
-        }
-        let params: Params = serde_json::from_slice(&request.params)
-            .map_err(|error| Fault::new(Code::BAD_ARGUMENTS, format!("arguments: {error}")))?;
         let principal = ctx.caller.principal.to_string();
-        let done = self.perform(&request.target, params.arguments.unwrap_or_default(), &principal).await?;
+        let done = self.perform(&request.target, request.arguments()?, &principal).await?;
         Ok(Outcome::Complete { result: Bytes::from(done.result), is_error: done.is_error })
     }
 
@@ -234,7 +196,7 @@ impl Connector for HttpApi {
             Ok(_) => Ok(()),
             Err(fault) => Err(fault),
         };
-        self.stands(&outcome);
+        self.standing.tested(&outcome);
         outcome
     }
 

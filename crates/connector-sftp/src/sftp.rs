@@ -1,13 +1,13 @@
 //! The connector itself: one server, one folder.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use connector::{Connector, Ctx, Event, Inventory, Outcome, Request, State};
-use model::{CallKind, Code, Condition, ConnectionStatus, Entropy, Fault};
+use connector::{Connector, Ctx, Event, Inventory, Outcome, Request, Standing, State};
+use model::{CallKind, Code, Entropy, Fault};
 use russh::keys::PrivateKey;
 use serde_json::{Map, Value, json};
 use tokio::sync::{broadcast, watch};
@@ -28,9 +28,7 @@ pub struct Sftp {
     key: Option<Arc<PrivateKey>>,
     entropy: Arc<dyn Entropy>,
     inventory: Arc<Inventory>,
-    state: Mutex<State>,
-    changes: watch::Sender<u64>,
-    events: broadcast::Sender<Event>,
+    standing: Standing,
     /// The lock is held while a session is opened, so that one is opened.
     session: tokio::sync::Mutex<Option<Arc<Session>>>,
 }
@@ -85,19 +83,7 @@ impl Sftp {
     pub fn new(settings: Settings, entropy: Arc<dyn Entropy>) -> Result<Arc<Self>, Fault> {
         let plan = plan(&settings.config)?;
         let key = private_key(&settings)?;
-        let status = if settings.is_proven { ConnectionStatus::Connected } else { ConnectionStatus::Testing };
-        let state = State {
-            status,
-            condition: Condition::Started,
-            reason: None,
-            code: None,
-            transport: "ssh",
-            era: None,
-            protocol_version: None,
-            server: None,
-            pid: None,
-            restarts: 0,
-        };
+        let standing = Standing::new("ssh", None, settings.is_proven);
         Ok(Arc::new(Self {
             place: authority(&plan),
             inventory: Arc::new(tools::inventory(plan.allow_writes)),
@@ -105,9 +91,7 @@ impl Sftp {
             plan,
             key,
             entropy,
-            state: Mutex::new(state),
-            changes: watch::Sender::new(0),
-            events: broadcast::Sender::new(1),
+            standing,
             session: tokio::sync::Mutex::new(None),
         }))
     }
@@ -183,20 +167,6 @@ impl Sftp {
         }
         done
     }
-
-    fn stands(&self, outcome: Result<(), &Fault>) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let (status, reason, code) = match outcome {
-            Ok(()) => (ConnectionStatus::Connected, None, None),
-            Err(fault) => (ConnectionStatus::Error, Some(fault.advice()), Some(fault.code)),
-        };
-        let is_change = state.status != status || state.reason != reason;
-        (state.status, state.reason, state.code) = (status, reason, code);
-        drop(state);
-        if is_change {
-            self.changes.send_modify(|change| *change += 1);
-        }
-    }
 }
 
 async fn close_when_idle(session: Weak<Session>) {
@@ -217,15 +187,15 @@ impl Connector for Sftp {
     }
 
     fn changes(&self) -> watch::Receiver<u64> {
-        self.changes.subscribe()
+        self.standing.changes()
     }
 
     fn events(&self) -> broadcast::Receiver<Event> {
-        self.events.subscribe()
+        self.standing.events()
     }
 
     fn state(&self) -> State {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.standing.state()
     }
 
     async fn call(&self, _ctx: &Ctx, request: Request) -> Result<Outcome, Fault> {
@@ -233,21 +203,11 @@ impl Connector for Sftp {
             let what = format!("an SFTP server has tools only; `{}` is for MCP servers", request.method);
             return Err(Fault::new(Code::UNSUPPORTED, what));
         }
-        #[derive(serde::Deserialize)]
-        struct Params {
-            #[serde(default)]
-            arguments: Option<Map<String, Value>>,
-        }
         // What is not offered is not done: writing needs the connection's leave.
         if !self.inventory.tools.iter().any(|tool| *tool.name == *request.target) {
             return Err(Fault::new(Code::NOT_FOUND, format!("there is no tool `{}`", request.target)));
         }
-        let params: Params = serde_json::from_slice(&request.params)
-            .map_err(|error| Fault::new(Code::BAD_ARGUMENTS, format!("arguments: {error}")))?;
-        let (result, is_error) = match self
-            .perform(&request.target, params.arguments.unwrap_or_default())
-            .await?
-        {
+        let (result, is_error) = match self.perform(&request.target, request.arguments()?).await? {
             Ok(value) => {
                 let content = json!([{ "type": "text", "text": value.to_string() }]);
                 (json!({ "content": content, "structuredContent": value, "isError": false }), false)
@@ -279,7 +239,7 @@ impl Connector for Sftp {
             }
             Err(fault) => Err(fault),
         };
-        self.stands(outcome.as_ref().copied());
+        self.standing.tested(&outcome);
         outcome
     }
 

@@ -11,6 +11,7 @@ pub mod inventory;
 pub mod oauth;
 pub mod request;
 pub mod sources;
+mod standing;
 
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ pub use credentials::{Credentials, Mark, NewCredential, Opened};
 pub use ctx::{Abilities, AskError, Ctx, Downstream, Peer, Question, Silent};
 pub use inventory::{Inventory, ListKind, Offered, Tool};
 pub use request::{Outcome, Request};
+pub use standing::Standing;
 
 /// One connected system. Shared by every core: its methods take `&self` and return `Send` futures.
 #[async_trait]

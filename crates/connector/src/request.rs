@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use model::CallKind;
+use model::{CallKind, Code, Fault};
+use serde::Deserialize;
+use serde_json::{Map, Value};
 
 /// What a connection is asked to do. All names and URIs are the upstream's own.
 #[derive(Debug, Clone)]
@@ -19,6 +21,25 @@ pub struct Request {
     pub params: Bytes,
     /// May be sent again when it is unknown whether it arrived: reads, and tools whose operator says so.
     pub is_replayable: bool,
+}
+
+// === impl Request ===
+
+impl Request {
+    /// The `arguments` of a tool call; absent ones are none.
+    ///
+    /// # Errors
+    /// They are no JSON object.
+    pub fn arguments(&self) -> Result<Map<String, Value>, Fault> {
+        #[derive(Deserialize)]
+        struct Params {
+            #[serde(default)]
+            arguments: Option<Map<String, Value>>,
+        }
+        let params: Params = serde_json::from_slice(&self.params)
+            .map_err(|error| Fault::new(Code::BAD_ARGUMENTS, format!("arguments: {error}")))?;
+        Ok(params.arguments.unwrap_or_default())
+    }
 }
 
 /// What an upstream answered. All bytes are raw JSON objects.
