@@ -4,15 +4,13 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
-use outbound::{EgressRule, Route, dial_tcp};
+use anyhow::Context as _;
 use tempfile::TempDir;
 
 use crate::program::{Program, command};
 
 /// How long a start may take, on a machine that is busy with other tests.
-const START_STEPS: u32 = 200;
-const START_STEP: Duration = Duration::from_millis(100);
+const START: Duration = Duration::from_secs(20);
 /// Where Debian puts it, which is not on everybody's `PATH`.
 const USUAL: &str = "/usr/sbin/nginx";
 
@@ -55,7 +53,7 @@ impl Nginx {
         let mut starting = command(&nginx);
         starting.arg("-e").arg("stderr").arg("-p").arg(folder.path()).arg("-c").arg(&path);
         let mut started = Self { program: Program::start(starting)?, _folder: folder, port };
-        started.wait().await?;
+        started.program.listens(port, START).await?;
         Ok(started)
     }
 
@@ -63,21 +61,6 @@ impl Nginx {
     #[must_use]
     pub fn log(&self) -> String {
         self.program.log()
-    }
-
-    async fn wait(&mut self) -> anyhow::Result<()> {
-        let route = Route::new(EgressRule { private_allowed: true }, Duration::from_secs(5));
-        let address = format!("127.0.0.1:{}", self.port);
-        for _ in 0..START_STEPS {
-            if !self.program.is_running() {
-                bail!("nginx ended:\n{}", self.log());
-            }
-            if dial_tcp(&address, &route).await.is_ok() {
-                return Ok(());
-            }
-            tokio::time::sleep(START_STEP).await;
-        }
-        bail!("nginx does not listen:\n{}", self.log())
     }
 }
 

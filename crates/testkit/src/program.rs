@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use outbound::{EgressRule, Route, dial_tcp};
 pub use rustix::process::Signal;
 use rustix::process::{Pid, kill_process};
 use tokio::sync::mpsc;
@@ -17,6 +18,7 @@ use tokio::sync::mpsc;
 const KEPT_LINES: usize = 200;
 /// How many lines of standard output may wait for the test to read them; a program that says more waits.
 const QUEUED_LINES: usize = 1024;
+const LISTEN_STEP: Duration = Duration::from_millis(50);
 const STOP_STEP: Duration = Duration::from_millis(50);
 /// Steps that a program gets to end by itself before it is killed.
 const STOP_STEPS: u32 = 120;
@@ -90,6 +92,28 @@ impl Program {
     /// Whether it still runs.
     pub fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Waits until it takes connections on this port of 127.0.0.1.
+    ///
+    /// # Errors
+    /// When it ends before, or does not in time; the message holds what it said.
+    pub async fn listens(&mut self, port: u16, patience: Duration) -> anyhow::Result<()> {
+        let route = Route::new(EgressRule { private_allowed: true }, Duration::from_secs(5));
+        let address = format!("127.0.0.1:{port}");
+        let listening = async {
+            while dial_tcp(&address, &route).await.is_err() {
+                if !self.is_running() {
+                    bail!("{} ended:\n{}", self.name, self.log());
+                }
+                tokio::time::sleep(LISTEN_STEP).await;
+            }
+            Ok(())
+        };
+        match tokio::time::timeout(patience, listening).await {
+            Ok(listens) => listens,
+            Err(_) => bail!("{} does not listen:\n{}", self.name, self.log()),
+        }
     }
 
     /// Sends a signal to this process alone.

@@ -7,14 +7,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use outbound::{EgressRule, Route, dial_tcp};
 use tempfile::TempDir;
 
 use crate::program::{Program, command};
 
 /// How long a start may take, on a machine that is busy with other tests.
-const START_STEPS: u32 = 200;
-const START_STEP: Duration = Duration::from_millis(50);
+const START: Duration = Duration::from_secs(10);
 /// It has to be started by its whole path.
 const USUAL: &str = "/usr/sbin/sshd";
 
@@ -43,7 +41,7 @@ impl Sshd {
         let user = String::from_utf8(command("/usr/bin/id").arg("-un").output()?.stdout)?.trim().to_owned();
         let program = run(folder.path(), port)?;
         let mut started = Self { program, folder, port, user };
-        started.wait().await?;
+        started.program.listens(started.port, START).await?;
         Ok(started)
     }
 
@@ -54,7 +52,7 @@ impl Sshd {
     pub async fn restart(&mut self) -> anyhow::Result<()> {
         self.kill()?;
         self.program = run(self.folder.path(), self.port)?;
-        self.wait().await
+        self.program.listens(self.port, START).await
     }
 
     /// The processes of its sessions, which outlive the listener.
@@ -129,21 +127,6 @@ impl Sshd {
     #[must_use]
     pub fn log(&self) -> String {
         self.program.log()
-    }
-
-    async fn wait(&mut self) -> anyhow::Result<()> {
-        let route = Route::new(EgressRule { private_allowed: true }, Duration::from_secs(5));
-        let address = format!("127.0.0.1:{}", self.port);
-        for _ in 0..START_STEPS {
-            if !self.program.is_running() {
-                bail!("sshd ended:\n{}", self.log());
-            }
-            if dial_tcp(&address, &route).await.is_ok() {
-                return Ok(());
-            }
-            tokio::time::sleep(START_STEP).await;
-        }
-        bail!("sshd does not listen:\n{}", self.log())
     }
 }
 
