@@ -18,6 +18,7 @@ use super::probe::{parts, speak};
 use super::serve::control_runtime;
 use super::{configuration, env};
 use crate::cli::{CatalogVerb, Shared};
+use crate::config::Config;
 use crate::config::egress::Egress;
 use crate::config::entry::{Shape, of_stored};
 use crate::config::hub::{Limits, Log};
@@ -40,35 +41,33 @@ struct Verdict<'a> {
 
 /// Runs the verb.
 pub(crate) fn run(shared: &Shared, verb: &CatalogVerb) -> Result<(), Quit> {
+    let config = || configuration(shared, None);
+    let all = |config: &Config| {
+        let (folders, is_named) = folders(config);
+        gather(&folders, is_named)
+    };
     match verb {
-        CatalogVerb::Put { file } => return put(shared, file),
-        CatalogVerb::Remove { slug } => {
-            let hub = Remote::of(shared);
-            block_on(hub.ask("DELETE", &format!("/api/v1/integrations/{}", escape(slug)), None))?;
-            let text =
-                if shared.json { json!({ "removed": slug }).to_string() } else { format!("removed {slug}") };
-            out(&text);
-            return Ok(());
-        }
-        _ => {}
-    }
-    let config = configuration(shared, None);
-    let (folders, is_named) = folders(&config);
-    if let CatalogVerb::Import { file, slug, operations, out, force } = verb {
-        let options = ::catalog::import::Options { slug: slug.clone(), operations: operations.clone() };
-        let folder = out.clone().or_else(|| folders.into_iter().next());
-        return import::run(shared.json, file, &options, folder, *force);
-    }
-    let all = gather(&folders, is_named);
-    match verb {
-        CatalogVerb::Import { .. } | CatalogVerb::Put { .. } | CatalogVerb::Remove { .. } => Ok(()),
-        CatalogVerb::List => list(shared.json, &all),
-        CatalogVerb::Show { slug } => show(shared.json, &all, slug),
+        CatalogVerb::List => list(shared.json, &all(&config())),
+        CatalogVerb::Show { slug } => show(shared.json, &all(&config()), slug),
         CatalogVerb::Verify { slug, pairs, run, timeout } => {
-            let timeout_s = run.then_some(*timeout);
-            verify(&config.egress, shared.json, &all, slug.as_deref(), pairs, timeout_s)
+            let (config, timeout_s) = (config(), run.then_some(*timeout));
+            verify(&config.egress, shared.json, &all(&config), slug.as_deref(), pairs, timeout_s)
+        }
+        CatalogVerb::Put { file } => put(shared, file),
+        CatalogVerb::Remove { slug } => remove(shared, slug),
+        CatalogVerb::Import { file, slug, operations, out, force } => {
+            let options = ::catalog::import::Options { slug: slug.clone(), operations: operations.clone() };
+            let folder = out.clone().or_else(|| folders(&config()).0.into_iter().next());
+            import::run(shared.json, file, &options, folder, *force)
         }
     }
+}
+
+fn remove(shared: &Shared, slug: &str) -> Result<(), Quit> {
+    let path = format!("/api/v1/integrations/{}", escape(slug));
+    block_on(Remote::of(shared).ask("DELETE", &path, None))?;
+    out(&if shared.json { json!({ "removed": slug }).to_string() } else { format!("removed {slug}") });
+    Ok(())
 }
 
 /// Gives a manifest to the hub that is running. It is read there: which slug it has is all that is looked for
