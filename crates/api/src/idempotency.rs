@@ -22,7 +22,7 @@ use http::header::{CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_MATCH, LOCATI
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt;
 use model::id::CallId;
-use model::{Caller, Clock, Code, Fault, Retry, Sealer, Timestamp};
+use model::{Caller, Clock, Code, Fault, Retry, Sealer, Timestamp, hex};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use store::{Claim, RESPONSE_LEN_MAX, RequestCommand, RequestKey, RequestRow, Store, StoreError};
@@ -130,7 +130,7 @@ pub(crate) fn slot(caller: &Caller, scope: &[&str], key: &str) -> RequestKey {
         hash.update(part.len().to_be_bytes());
         hash.update(part);
     }
-    let key = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let key = hex(&hash.finalize());
     RequestKey { workspace: caller.owner.workspace, caller: caller.principal.to_string(), key }
 }
 
@@ -328,23 +328,25 @@ impl Idempotency {
         seal(&bytes).map(String::into_bytes)
     }
 
+    /// The answer that is kept, where the same was asked.
     fn open(&self, row: RequestRow, digest: Digest) -> Result<Answer, Problem> {
-        let is_same = row.digest == digest;
-        let Some(response) = row.response else {
-            return Err(if is_same { unanswered(row.created_at) } else { other_request(None) });
-        };
-        let opened = String::from_utf8(response)
-            .ok()
+        let is_answered = row.response.is_some();
+        let opened = row
+            .response
+            .and_then(|response| String::from_utf8(response).ok())
             .and_then(|text| self.sealer.open(SEALED_AS, &bound_to(&row.key), &text).ok())
             .and_then(|bytes| Answer::from_bytes(&bytes));
+        if row.digest != digest {
+            let call_id =
+                opened.and_then(|kept| kept.map_or_else(|call_id| call_id, |answer| answer.call_id));
+            return Err(other_request(call_id));
+        }
         match opened {
-            Some(Ok(answer)) if is_same => Ok(answer),
-            Some(Ok(answer)) => Err(other_request(answer.call_id)),
-            Some(Err(call_id)) if !is_same => Err(other_request(call_id)),
-            None if !is_same => Err(other_request(None)),
+            Some(Ok(answer)) => Ok(answer),
             Some(Err(call_id)) => Err(gone(call_id)),
             // Sealed under a master key that is no more.
-            None => Err(gone(None)),
+            None if is_answered => Err(gone(None)),
+            None => Err(unanswered(row.created_at)),
         }
     }
 

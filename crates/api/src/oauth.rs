@@ -21,7 +21,7 @@ use connector::oauth::{Ask, DeviceCode, Pkce, Refusal, client_document};
 use http::header::{COOKIE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use model::id::ConnectionId;
-use model::{Access, Caller, Code, ConnectionStatus, Fault, Owner, Secret, Timestamp};
+use model::{Access, Caller, Code, ConnectionStatus, Fault, Owner, Secret, Timestamp, hex};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -433,10 +433,6 @@ async fn row_of(app: &App, ticket: &Ticket) -> Result<ConnectionRow, Fault> {
 
 fn redirect_uri(app: &App) -> String {
     format!("{}/oauth/callback", app.links.public())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn urlencoded(text: &str) -> String {

@@ -182,7 +182,7 @@ impl Authorizer {
         let now = self.clock.now().0;
         let mut nonce = [0; 16];
         self.entropy.fill(&mut nonce);
-        let nonce = sign::hex(&nonce);
+        let nonce = model::hex(&nonce);
         let query = draft.query_text();
         let signs = |name: &str| {
             Some(match name {
@@ -212,7 +212,7 @@ impl Authorizer {
             HashName::Sha512 => Hash::Sha512,
         };
         let bytes = sign::keyed_hash(hash, &key, over.as_bytes());
-        let signature = if hmac.is_base64 { STANDARD.encode(bytes) } else { sign::hex(&bytes) };
+        let signature = if hmac.is_base64 { STANDARD.encode(bytes) } else { model::hex(&bytes) };
         let mut placed = Vec::with_capacity(hmac.placements.len());
         for (spot, template) in &hmac.placements {
             let value = self.fill(template, &|hole| match hole.name.as_str() {
@@ -256,7 +256,7 @@ pub(crate) fn sign_assertion(
     let mut nonce = [0; 16];
     entropy.fill(&mut nonce);
     let lasts = i64::try_from(assertion.expires_in_s).unwrap_or(i64::MAX);
-    let mut claims = json!({ "iat": now, "exp": now.saturating_add(lasts), "jti": sign::hex(&nonce) });
+    let mut claims = json!({ "iat": now, "exp": now.saturating_add(lasts), "jti": model::hex(&nonce) });
     for (into, templates) in [(&mut header, &assertion.header), (&mut claims, &assertion.claims)] {
         for (name, template) in templates {
             if let Some(members) = into.as_object_mut() {
@@ -288,7 +288,7 @@ pub(crate) fn sign_client(
     }
     let mut nonce = [0; 16];
     entropy.fill(&mut nonce);
-    let claims = json!({ "iss": client_id, "sub": client_id, "aud": audience, "jti": sign::hex(&nonce),
+    let claims = json!({ "iss": client_id, "sub": client_id, "aud": audience, "jti": model::hex(&nonce),
         "iat": now, "exp": now.saturating_add(CLIENT_TOKEN_S) });
     let (header, claims) = (header.to_string(), claims.to_string());
     sign::json_web_token(signature, key, header.as_bytes(), claims.as_bytes()).map_err(unsigned)

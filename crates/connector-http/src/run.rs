@@ -2,8 +2,8 @@
 //! caller wants more.
 
 use catalog::api::{Api, Tool};
-use credential::sign::{hex, sha256};
-use model::{Clock, Code, Fault, Sealer};
+use credential::sign::sha256;
+use model::{Clock, Code, Fault, Sealer, hex};
 use serde_json::{Map, Value, json};
 
 use crate::answer::{self, Failure};

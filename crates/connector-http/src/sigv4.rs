@@ -1,8 +1,8 @@
 //! Puts an AWS signature (`credential::sigv4`) on a request.
 
-use credential::sign::{hex, sha256};
+use credential::sign::sha256;
 use credential::sigv4::{Signed, amz_date, authorization};
-use model::Timestamp;
+use model::{Timestamp, hex};
 
 use crate::build::Draft;
 use crate::flat::encoded;

@@ -140,7 +140,7 @@ async fn every_way_to_prove_oneself() {
     .await;
     // printf 'GET/v1/ping1767225600' | openssl dgst -sha256 -hmac test-secret
     let over = "{ type: hmac, over: \"{sign.method}{sign.path}{sign.time}\", put: { header.x-sig: \"v1={sign.signature}\" } }";
-    let signature = credential::sign::hex(&credential::sign::keyed_hash(
+    let signature = model::hex(&credential::sign::keyed_hash(
         credential::sign::Hash::Sha256,
         b"test-secret",
         b"GET/v1/ping1767225600",

@@ -60,12 +60,6 @@ pub fn sha256(data: &[u8]) -> Vec<u8> {
     digest::digest(&digest::SHA256, data).as_ref().to_vec()
 }
 
-/// Bytes in lower-case hex.
-#[must_use]
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// Bytes in base64 for URLs, without padding.
 #[must_use]
 pub fn base64url(bytes: &[u8]) -> String {
@@ -177,7 +171,9 @@ mod tests {
     use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
     use model::Secret;
 
-    use super::{Hash, SignError, Signature, hex, json_web_token, keyed_hash, sha256};
+    use model::hex;
+
+    use super::{Hash, SignError, Signature, json_web_token, keyed_hash, sha256};
 
     fn pem(der: &[u8]) -> Secret {
         Secret::new(format!(

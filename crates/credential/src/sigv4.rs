@@ -1,9 +1,9 @@
 //! AWS Signature Version 4, as docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 //! has it.
 
-use model::{Secret, Timestamp};
+use model::{Secret, Timestamp, hex};
 
-use crate::sign::{Hash, hex, keyed_hash, sha256};
+use crate::sign::{Hash, keyed_hash, sha256};
 
 /// Whose request it is.
 #[derive(Debug, Clone, Copy)]

@@ -13,7 +13,7 @@ use ahash::AHashMap;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use call::{AskError, Peer, Question};
-use model::{Era, Key};
+use model::{Era, Key, hex};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use wire::{Object, object};
@@ -341,10 +341,6 @@ pub(crate) async fn sweep(door: Weak<Door>) {
 
 fn binding(who: &Who) -> String {
     format!("{} {}", who.caller.principal, who.endpoint)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

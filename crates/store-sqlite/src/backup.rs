@@ -180,8 +180,7 @@ fn digest(path: &Path) -> std::io::Result<(u64, String)> {
         sha256.update(chunk);
         length += u64::try_from(count).unwrap_or(0);
     }
-    let hex = sha256.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok((length, hex))
+    Ok((length, model::hex(&sha256.finalize())))
 }
 
 fn create_new(path: &Path) -> std::io::Result<File> {

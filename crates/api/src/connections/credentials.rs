@@ -233,7 +233,7 @@ fn view(row: CredentialRow, now: Timestamp) -> CredentialView {
         id: row.id.to_string(),
         credential_type: row.field,
         is_own: row.user.is_some(),
-        fingerprint: row.fingerprint.iter().map(|byte| format!("{byte:02x}")).collect(),
+        fingerprint: model::hex(&row.fingerprint),
         last_four: row.last_four,
         expires_at: row.expires_at,
         is_expired: row.expires_at.is_some_and(|at| at <= now),

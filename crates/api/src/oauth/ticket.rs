@@ -83,7 +83,7 @@ impl Links {
         let ticket = Ticket { until: self.now().plus_ms(OWN_MS), ..self.ticket(row, caller, true) };
         let mut number = [0; 16];
         self.entropy.fill(&mut number);
-        Ok(Link { url: self.url_of(&ticket)?, id: super::hex(&number) })
+        Ok(Link { url: self.url_of(&ticket)?, id: model::hex(&number) })
     }
 
     pub(super) fn ticket(&self, row: &ConnectionRow, caller: &Caller, is_own: bool) -> Ticket {

@@ -204,7 +204,7 @@ impl Keeper {
         };
         let mut nonce = [0; 12];
         self.parts.entropy.fill(&mut nonce);
-        let holder = credential::sign::hex(&nonce);
+        let holder = model::hex(&nonce);
         let until = tokio::time::Instant::now() + WAIT_MAX;
         loop {
             let stored = self.stored().await?;

@@ -1,8 +1,8 @@
 //! AWS Secrets Manager: `GetSecretValue`, as docs.aws.amazon.com/secretsmanager/latest/apireference has it.
 
-use credential::sign::{hex, sha256};
+use credential::sign::sha256;
 use credential::sigv4::{Keys, Signed, amz_date, authorization};
-use model::{Secret, Timestamp};
+use model::{Secret, Timestamp, hex};
 use outbound::{Route, Target};
 use serde_json::{Value, json};
 

@@ -47,7 +47,7 @@ impl Door {
         }
         let mut number = [0; 16];
         self.parts().entropy.fill(&mut number);
-        let number: String = number.iter().map(|byte| format!("{byte:02x}")).collect();
+        let number = model::hex(&number);
         let plain = format!("{connection} {KEPT} {number}");
         let shown = self.parts().sealer.seal("task", &who.caller.principal, plain.as_bytes());
         let shown = shown.map_err(|error| Fault::new(Code::BUG, error.to_string()))?;

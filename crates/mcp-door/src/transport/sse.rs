@@ -51,7 +51,7 @@ pub(crate) async fn handle(
 fn open(door: &Arc<Door>, caller: Arc<Caller>, endpoint: Endpoint) -> Response<DoorBody> {
     let mut random = [0; 16];
     door.parts().entropy.fill(&mut random);
-    let name = random.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let name = model::hex(&random);
     let conversation = Conversation::new(door, Arc::clone(&caller), None, endpoint.clone());
     let (tasks, received) = mpsc::channel(64);
     let open = Open {

@@ -152,8 +152,7 @@ fn put_in_place(
     if id == new.wrapping_key().id() {
         return Ok(None);
     }
-    let word: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
-    let kept = data.join(format!("{KEY_FILE}.before-{word}"));
+    let kept = data.join(format!("{KEY_FILE}.before-{}", model::hex(&id)));
     present.write(&kept)?;
     new.write(path)?;
     Ok(Some(kept))
