@@ -1,5 +1,6 @@
 //! Credentials over a real store: sealed, opened in their own place only, rotated online, and resumed.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -39,7 +40,7 @@ async fn what_is_stored_is_sealed_and_opens_for_its_connection() {
     moved.id = model::id::CredentialId::from_uuid(Uuid::from_u128(99));
     scene.store.put_credential(moved, Replaces::Nothing).await.unwrap();
     assert!(credentials.open(&thief).await.is_err());
-    let all = credentials.open_all(scene.owner.workspace).await.unwrap();
+    let all = credentials.open_all(scene.owner.workspace, &HashMap::new()).await.unwrap();
     assert!(all.shared[&scene.connection.id].is_ok(), "one that does not open holds up no other");
     assert!(all.shared[&thief.id].is_err());
 }

@@ -61,6 +61,7 @@ pub(crate) fn run(shared: &Shared) -> Result<(), Quit> {
     listener(&config, &hub, answer, &mut findings);
     if answer {
         connections(&hub, &mut findings);
+        secrets::stored(&hub, &mut findings);
     }
     let is_bad = findings.iter().any(|finding| finding.verdict == Verdict::Bad);
     if shared.json {
