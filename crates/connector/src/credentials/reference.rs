@@ -62,7 +62,9 @@ impl Credentials {
     /// That it may not, and who can change that.
     pub fn check_reference(&self, external: &External) -> Result<(), Fault> {
         let sources = self.sources.get().ok_or_else(|| asleep().fault(external))?;
-        sources.may_name(&external.location).map_err(|failure| failure.fault(external))
+        sources.may_name(&external.location).map_err(|Failure { why, hint, .. }| {
+            Fault::new(Code::FORBIDDEN, format!("reference: `{}`: {why}", external.name())).with_hint(hint)
+        })
     }
 
     /// Puts a name in the place of a value that all users share. True when it took the place of something.

@@ -186,9 +186,10 @@ impl Hub {
             seen.mark_unchanged();
             self.connections.apply(&self.read_file());
         }
+        // Before the store is read: what is answered meanwhile is news.
+        let sources = self.sources.changes();
         self.connections.begin(self.house.clock.now()).await;
         let connections = Arc::clone(&self.connections);
-        let sources = self.sources.changes();
         tokio::spawn(async move { connections.follow(sources).await });
         super::upkeep::begin(self, config.hub.upkeep);
         seen
