@@ -54,10 +54,10 @@ fn run(hub: &Hub, arguments: &[&str]) -> String {
 }
 
 /// Until a call fails with these words. The vendor is not called with it.
-async fn ends(hub: &Hub, vendor: &Vendor, words: &str) {
+async fn ends(hub: &Hub, vendor: &Vendor, key: &str, words: &str) {
     hub.until("the connection ends and says why", async || {
         let calls = vendor.seen.lock().unwrap().len();
-        let (status, said) = call(hub, "acme").await;
+        let (status, said) = call(hub, key).await;
         anyhow::ensure!(status >= 400 && said.contains(words), "{status} {said}");
         anyhow::ensure!(vendor.seen.lock().unwrap().len() == calls, "the vendor was called");
         Ok(())
@@ -180,7 +180,7 @@ async fn what_the_file_has_not_opened_cannot_be_named() {
     let secret = hub.folder().join("secret");
     std::fs::write(&secret, "canary-file").unwrap();
     let file = format!("${{file:{}}}", secret.display());
-    for value in ["${vault:team/acme#key}", &file, "${HOME}", "$${HOME}", "${"] {
+    for value in [&file, "${vault:team/acme#key}", "${HOME}", "$${HOME}", "${"] {
         let (status, stored) = ask(&hub, Method::PUT, FIELD, &json!({ "value": value })).await;
         assert_eq!((status, &stored["reference"]), (200, &Value::Null), "{stored}");
         let connected = connect(&hub).await;
@@ -230,7 +230,7 @@ async fn the_reload_takes_other_sources_and_what_they_open() {
 
     // Closed again: at once, whatever is held.
     write(&hub, &said(&new, &right, &["team/other"]));
-    ends(&hub, &vendor, "from_api").await;
+    ends(&hub, &vendor, "acme", "from_api").await;
     shown(&hub, &vendor, "filed", "canary-new").await;
     write(&hub, &said(&new, &right, &["team/acme"]));
     shown(&hub, &vendor, "acme", "canary-new").await;
@@ -239,7 +239,8 @@ async fn the_reload_takes_other_sources_and_what_they_open() {
     let mut without = said(&new, &right, &[]);
     without["secrets"].as_object_mut().unwrap().remove("vault");
     write(&hub, &without);
-    ends(&hub, &vendor, "vault:team/acme#key").await;
+    ends(&hub, &vendor, "acme", "from_api").await;
+    ends(&hub, &vendor, "filed", "declares no Vault").await;
 }
 
 #[tokio::test]
@@ -252,11 +253,11 @@ async fn a_source_that_is_away_for_too_long_ends_the_connection_until_it_is_back
     assert_eq!(connect(&hub).await["is_ok"], true);
     shown(&hub, &vendor, "acme", "canary-one").await;
     vault.seal().await;
-    ends(&hub, &vendor, "vault:team/acme#key").await;
+    ends(&hub, &vendor, "acme", "vault:team/acme#key").await;
     vault.unseal().await;
     shown(&hub, &vendor, "acme", "canary-one").await;
     vault.ask(Method::DELETE, "secret/data/team/acme", json!({})).await;
-    ends(&hub, &vendor, "has been deleted").await;
+    ends(&hub, &vendor, "acme", "has been deleted").await;
 }
 
 #[tokio::test]
