@@ -180,7 +180,9 @@ pub(crate) async fn put(
                     "reference: the source says how long it is good; leave out expires_at and overlap_ms";
                 return Err(unfit(what));
             }
-            metadata["reference"] = external.name().into();
+            if let Some(members) = metadata.as_object_mut() {
+                members.insert("reference".to_owned(), external.name().into());
+            }
             credentials.put_reference(&row, field.clone(), &external).await?
         }
         (Some(_), Some(_)) => return Err(unfit("reference: stands beside `value`; send one of them")),
