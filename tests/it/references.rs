@@ -176,6 +176,16 @@ async fn what_the_file_has_not_opened_cannot_be_named() {
         ask(&hub, Method::PUT, &own, &json!({ "reference": "vault:team/acme#key" })).await;
     assert!(status == 422 && refused.to_string().contains("of your own is a value"), "{refused}");
 
+    // With leave, the client is what all share.
+    let body = json!({ "integration": "rest", "name": "Leave", "auth_method": "oauth", "egress_private": true,
+        "is_per_user": true, "connection_config": { "base_url": vendor.url, "test_path": "me",
+            "token_url": format!("{}/token", vendor.url), "authorize_url": format!("{}/auth", vendor.url) } });
+    assert_eq!(ask(&hub, Method::POST, "/api/v1/connections", &body).await.0, 201);
+    let client = "/api/v1/connections/leave/credentials/auth.credentials.client_secret";
+    let (status, stored) =
+        ask(&hub, Method::PUT, client, &json!({ "reference": "vault:team/acme#key" })).await;
+    assert!(status == 200 && stored["is_own"] == false && stored["last_read_at"].is_i64(), "{stored}");
+
     // What is stored as a value is that value, whatever it looks like: nothing is looked up for it.
     let secret = hub.folder().join("secret");
     std::fs::write(&secret, "canary-file").unwrap();

@@ -226,7 +226,14 @@ impl Sources {
     /// Why there is nothing; [`Failure::is_unread`] while it is on its way.
     pub fn look_up_stored(&self, external: &External) -> Result<Secret, Failure> {
         self.systems().may_name(&external.location)?;
-        self.known(external).map_err(|(failure, _)| failure)
+        self.known(external).map_err(|(failure, _)| match failure.is_unread() && self.is_full(external) {
+            true => Failure {
+                outcome: "too_many",
+                why: format!("connections name more than {STORED_MAX} secrets, and this one is past that"),
+                hint: "let several connections name one secret with several fields".to_owned(),
+            },
+            false => failure,
+        })
     }
 
     /// The same, read now where nothing is known or the last read failed. `connection` is whom it is for.
@@ -266,6 +273,12 @@ impl Sources {
         let picked = slot.fields.as_ref().and_then(|fields| pick(fields, external).err());
         let failure = closed.or_else(|| slot.failure.clone()).or(picked);
         Standing { read_at: slot.read_at.map(|(_, at)| at), failure }
+    }
+
+    /// True where there was no room for it among what connections name.
+    fn is_full(&self, external: &External) -> bool {
+        let held = self.held();
+        held.of_store.len() >= STORED_MAX && !held.slots.contains_key(&external.location)
     }
 
     /// What is held; with what it is not, whether there was a value that is too old.

@@ -9,7 +9,6 @@ use serde_json::Value;
 
 use super::{Finding, Verdict, find};
 use crate::commands::client::{Remote, block_on, cell, escape};
-use crate::commands::connection;
 use crate::config::Config;
 use crate::wiring::sources;
 
@@ -55,10 +54,9 @@ pub(super) fn look(config: &Config, findings: &mut Vec<Finding>) {
 }
 
 /// How what connections made through the API name in sources stands, as the hub that runs sees it.
-pub(super) fn stored(hub: &Remote, findings: &mut Vec<Finding>) {
+pub(super) fn stored(hub: &Remote, all: &Value, findings: &mut Vec<Finding>) {
+    let all = all.get("connections").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let credentials = block_on(async {
-        let all = connection::all(hub).await?;
-        let all = all.get("connections").and_then(Value::as_array).cloned().unwrap_or_default();
         let mut credentials = Vec::new();
         for one in all.iter().filter(|one| one.get("is_file_managed") != Some(&Value::Bool(true))) {
             let key = cell(one, "key");
