@@ -27,6 +27,7 @@ mod moving;
 mod oauth;
 mod peers;
 mod per_user;
+mod references;
 mod reload;
 mod revoked;
 mod secrets;

@@ -17,13 +17,13 @@ use testkit::trouble::{entry, state};
 const START: Duration = Duration::from_secs(60);
 
 /// An API that keeps what it is authorized with to itself, and to the scene.
-struct Vendor {
-    url: String,
-    seen: Arc<Mutex<Vec<String>>>,
+pub(crate) struct Vendor {
+    pub(crate) url: String,
+    pub(crate) seen: Arc<Mutex<Vec<String>>>,
 }
 
 impl Vendor {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -50,30 +50,30 @@ impl Vendor {
     }
 
     /// An entry of the file that shows this reference to it.
-    fn entry(&self, reference: &str) -> Value {
+    pub(crate) fn entry(&self, reference: &str) -> Value {
         json!({ "type": "api", "integration": "rest", "config": { "base_url": self.url, "test_path": "me" },
             "auth": { "type": "api_key", "credentials": { "key": reference } }, "egress": { "private": true } })
     }
 
-    fn last(&self) -> String {
+    pub(crate) fn last(&self) -> String {
         self.seen.lock().unwrap().last().cloned().unwrap_or_default()
     }
 }
 
 /// A real OpenBao in memory. Everything is done in its namespace.
-struct Vault {
+pub(crate) struct Vault {
     _program: Program,
-    url: String,
+    pub(crate) url: String,
     namespace: &'static str,
     unseal_key: String,
 }
 
 impl Vault {
-    async fn start(namespace: &'static str) -> Self {
+    pub(crate) async fn start(namespace: &'static str) -> Self {
         Self::start_at(free_port(), namespace).await
     }
 
-    async fn start_at(port: u16, namespace: &'static str) -> Self {
+    pub(crate) async fn start_at(port: u16, namespace: &'static str) -> Self {
         let mut starting = command(Tools::find().unwrap().python);
         starting.args([
             "-m",
@@ -105,7 +105,7 @@ impl Vault {
         self.ask(Method::POST, &format!("sys/mounts/{name}"), engine).await;
     }
 
-    async fn ask(&self, method: Method, path: &str, body: Value) -> Value {
+    pub(crate) async fn ask(&self, method: Method, path: &str, body: Value) -> Value {
         self.send(self.namespace, method, path, body).await
     }
 
@@ -119,7 +119,7 @@ impl Vault {
         serde_json::from_str(&said).unwrap_or_default()
     }
 
-    async fn put(&self, path: &str, data: Value) {
+    pub(crate) async fn put(&self, path: &str, data: Value) {
         self.ask(Method::POST, &format!("secret/data/{path}"), json!({ "data": data })).await;
     }
 
@@ -131,33 +131,33 @@ impl Vault {
     }
 
     /// A token with that policy, for so long unless it is renewed.
-    async fn token(&self, ttl: &str, paths: &[&str]) -> String {
+    pub(crate) async fn token(&self, ttl: &str, paths: &[&str]) -> String {
         self.policy(paths).await;
         let made =
             self.ask(Method::POST, "auth/token/create", json!({ "policies": ["hub"], "ttl": ttl })).await;
         made["auth"]["client_token"].as_str().unwrap().to_owned()
     }
 
-    async fn seal(&self) {
+    pub(crate) async fn seal(&self) {
         self.ask(Method::PUT, "sys/seal", json!({})).await;
     }
 
-    async fn unseal(&self) {
+    pub(crate) async fn unseal(&self) {
         self.ask(Method::PUT, "sys/unseal", json!({ "key": self.unseal_key })).await;
     }
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-async fn call(hub: &Hub, key: &str) -> (u16, String) {
+pub(crate) async fn call(hub: &Hub, key: &str) -> (u16, String) {
     let reply = hub.http(Method::POST, &format!("/call/{key}/check"), &json!({})).await.unwrap();
     (reply.status.as_u16(), reply.text().await.unwrap())
 }
 
 /// Calls until the vendor is shown `wanted`.
-async fn shown(hub: &Hub, vendor: &Vendor, key: &str, wanted: &str) {
+pub(crate) async fn shown(hub: &Hub, vendor: &Vendor, key: &str, wanted: &str) {
     hub.until(&format!("{key} shows what is kept now"), async || {
         let (status, said) = call(hub, key).await;
         anyhow::ensure!(status == 200, "{status} {said}");
@@ -174,7 +174,7 @@ async fn reason(hub: &Hub, key: &str) -> String {
     state["reason"].as_str().unwrap().to_owned()
 }
 
-fn files_hold(folder: &Path, text: &str) -> bool {
+pub(crate) fn files_hold(folder: &Path, text: &str) -> bool {
     std::fs::read_dir(folder).unwrap().map(Result::unwrap).any(|item| {
         let path = item.path();
         if path.is_dir() {

@@ -692,7 +692,8 @@ export interface paths {
          * Store a credential of a connection
          * @description For every way to prove oneself. The value is sealed and never given back. One that takes the place of
          *     another is used from the next call on; calls in flight finish with the old one. Where everybody uses their own
-         *     credentials it is the caller's own, and no other user's calls go out with it.
+         *     credentials it is the caller's own, and no other user's calls go out with it. A `reference` in the place of the
+         *     value names what Vault or AWS Secrets Manager keeps: a new value there is used without a word here.
          */
         put: operations["storeCredential"];
         post?: never;
@@ -1037,7 +1038,7 @@ export interface components {
             code: string | null;
             /** @description Key of the connection; null when none was found. */
             connection: string | null;
-            /** @description The fault's text. */
+            /** @description The fault's text; of a secret, which version was read, or why none was. */
             detail: string | null;
             /** @description Through which door: `mcp`, `call`, `cli`. */
             door: string;
@@ -1052,7 +1053,7 @@ export interface components {
              * @description What a call asked for.
              * @enum {string}
              */
-            kind: "tool" | "resource" | "prompt" | "completion" | "task" | "proxy" | "test";
+            kind: "tool" | "resource" | "prompt" | "completion" | "task" | "proxy" | "test" | "secret";
             /**
              * @description How a call ended.
              * @enum {string}
@@ -1063,7 +1064,7 @@ export interface components {
             /** @description The stage that refused. */
             refused_by: string | null;
             stages: components["schemas"]["Stage"][];
-            /** @description Tool name, resource URI or prompt name. */
+            /** @description Tool name, resource URI or prompt name; of a secret, where it was read. */
             target: string;
         };
         Calls: {
@@ -1163,6 +1164,10 @@ export interface components {
             key: string;
             name: string;
             previous_version?: string | null;
+            /** @description Credentials that name what a source keeps, by field. They are no secrets. */
+            references?: {
+                [key: string]: string;
+            };
             /** @description The version it is pinned to. */
             version: string;
         };
@@ -1341,6 +1346,11 @@ export interface components {
             last_four: string;
             /**
              * Format: int64
+             * @description Of a reference: when this node read it last; milliseconds since 1970, UTC.
+             */
+            last_read_at: number | null;
+            /**
+             * Format: int64
              * @description Milliseconds since 1970, UTC.
              */
             last_rotated_at: number | null;
@@ -1349,6 +1359,10 @@ export interface components {
              * @description Until when the value before it is kept; milliseconds since 1970, UTC.
              */
             overlap_until: number | null;
+            /** @description Of a reference: why it cannot be read or used at the moment. */
+            read_error: string | null;
+            /** @description The secret of a source that it names, `vault:team/github#token`; null for a value that is stored here. */
+            reference: string | null;
         };
         /** @description A secret that a connection takes. */
         IntegrationCredentialField: {
@@ -1576,7 +1590,7 @@ export interface components {
             response_time_ms: number;
             success: boolean;
         };
-        /** @description A value for a field. */
+        /** @description What fills a field: a value, or the name of a secret that a source keeps. */
         NewIntegrationCredential: {
             /**
              * Format: int64
@@ -1589,10 +1603,15 @@ export interface components {
              */
             overlap_ms?: number | null;
             /**
-             * Format: password
-             * @description Stored sealed, and never given back.
+             * @description In the place of `value`: `vault:PATH#FIELD` or `aws-sm:NAME#FIELD`. It is looked up when it is used, and only
+             *     where the hub's file opened that place (`secrets.vault.from_api`). Not for a user's own.
              */
-            value: string;
+            reference?: string | null;
+            /**
+             * Format: password
+             * @description Stored sealed, and never given back. Whatever it looks like, it is what is used.
+             */
+            value?: string | null;
         };
         /** @description Something that happened. */
         NewIntegrationLog: {
@@ -3427,6 +3446,8 @@ export interface operations {
                 target?: string;
                 /** @description How it ended. */
                 outcome?: "ok" | "tool_error" | "rpc_error" | "input_required" | "task_started" | "fault" | "cancelled";
+                /** @description What it asked for. `secret`: reads of secrets that other systems keep, which are told only when asked for. */
+                kind?: "tool" | "resource" | "prompt" | "completion" | "task" | "proxy" | "test" | "secret";
                 /** @description Accepted at this moment or later, milliseconds since 1970. */
                 since?: number;
                 /** @description How many. */

@@ -6,6 +6,7 @@
 pub(crate) mod import;
 mod items;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -105,6 +106,9 @@ pub(crate) struct ExportedConnection {
     pub(crate) egress_private: bool,
     pub(crate) is_shared: bool,
     pub(crate) is_per_user: bool,
+    /// Credentials that name what a source keeps, by field. They are no secrets.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) references: BTreeMap<String, String>,
 }
 
 /// A toolset.
@@ -190,7 +194,12 @@ async fn document(app: &App, caller: &Caller) -> Result<(Document, Vec<Connectio
         toolsets.push(ExportedToolset { key, name, description, tools });
     }
     toolsets.sort_by(|a, b| a.key.cmp(&b.key));
-    let connections = rows.iter().map(ExportedConnection::of).collect();
+    let mut connections = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let references = app.parts.credentials.references(row).await?;
+        let references = references.into_iter().map(|(field, external)| (field, external.name())).collect();
+        connections.push(ExportedConnection { references, ..ExportedConnection::of(row) });
+    }
     let document = Document { trunkline_export: FORM, integrations, connections, toolsets, sealed: None };
     check_size(app, &document)?;
     Ok((document, rows))
@@ -284,6 +293,7 @@ impl ExportedConnection {
             egress_private: row.egress_private,
             is_shared: row.is_shared,
             is_per_user: row.is_per_user,
+            references: BTreeMap::new(),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use ledger::{CallFilter, SEARCH_MAX};
-use model::{CallOutcome, Timestamp};
+use model::{CallKind, CallOutcome, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
@@ -30,6 +30,9 @@ pub(crate) struct CallParams {
     /// How it ended.
     #[param(value_type = Option<schema::CallOutcome>, inline)]
     outcome: Option<CallOutcome>,
+    /// What it asked for. `secret`: reads of secrets that other systems keep, which are told only when asked for.
+    #[param(value_type = Option<schema::CallKind>, inline)]
+    kind: Option<CallKind>,
     /// Accepted at this moment or later, milliseconds since 1970.
     since: Option<i64>,
     /// How many.
@@ -57,6 +60,7 @@ pub(crate) async fn list_calls(
         connection: params.connection,
         target: params.target,
         outcome: params.outcome,
+        kind: params.kind,
         since: params.since.map(Timestamp),
         text: params.search,
         limit,

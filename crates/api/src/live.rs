@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use identity::{Identity, Standing};
 use ledger::Recorder;
 use model::id::{EventTag, Sequence, WorkspaceId};
-use model::{CallRecord, Clock, Entropy};
+use model::{CallKind, CallRecord, Clock, Entropy};
 use serde_json::{Value, json};
 use store::{Change, Store};
 use tokio::sync::{mpsc, watch};
@@ -136,6 +136,9 @@ impl Live {
     }
 
     fn tell_call(&self, record: &CallRecord) {
+        if record.kind == CallKind::Secret {
+            return;
+        }
         self.push(CALL_FINISHED, None, Data::Call(record.into()));
     }
 

@@ -305,7 +305,7 @@ const fn noun(kind: CallKind) -> &'static str {
         CallKind::Prompt => "prompt",
         CallKind::Completion => "completion",
         CallKind::Task => "task",
-        CallKind::Proxy | CallKind::Test => "way in",
+        CallKind::Proxy | CallKind::Test | CallKind::Secret => "way in",
     }
 }
 

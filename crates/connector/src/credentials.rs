@@ -1,16 +1,21 @@
 //! The credentials of connections: sealed on their way into the store, opened on their way to a connector,
 //! and sealed anew when a workspace gets another data key.
 //!
+//! A credential is a value, or names the secret of a source that keeps it; then the name is what is sealed, and the
+//! value is looked up when it is used ([`reference`]).
+//!
 //! Nothing here shows a value to whoever stored it: what can be seen is its fingerprint, its last four
 //! characters, and its times.
 
-use std::collections::{BTreeMap, HashMap};
+mod reference;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use credential::{EnvelopeError, KeyRing, Place, WrappingKey};
 use model::id::{ConnectionId, CredentialId, UserId, WorkspaceId};
-use model::{Clock, Code, Entropy, Fault, Retry, Secret, Timestamp};
+use model::{Clock, Code, Entropy, Fault, Key, Retry, Secret, Timestamp};
 use store::{
     ConnectionRow, CredentialCommand, CredentialRow, DataKeyCommand, DataKeyRow, DataKeyState, PreviousValue,
     Replaces, Scope, Store, StoreError,
@@ -18,6 +23,9 @@ use store::{
 
 use crate::carry::CarriedValue;
 use crate::oauth::TOKENS_FIELD;
+use crate::sources::Sources;
+
+use reference::Content;
 
 /// The largest value, bytes.
 pub const VALUE_LEN_MAX: usize = 32 * 1024;
@@ -34,6 +42,8 @@ pub struct Credentials {
     entropy: Arc<dyn Entropy>,
     /// Open keys, by workspace. A ring that lacks a key is read again.
     rings: RwLock<HashMap<WorkspaceId, Arc<KeyRing>>>,
+    /// Who keeps what references name; none where no hub runs.
+    sources: OnceLock<Sources>,
 }
 
 /// A value on its way in.
@@ -67,6 +77,8 @@ pub struct Rotated {
 pub struct Opened {
     /// What all users of a connection share, by field.
     pub shared: HashMap<ConnectionId, Result<BTreeMap<String, Secret>, Fault>>,
+    /// Of those that failed, the ones whose source gives a secret no more: what runs with it must end.
+    pub starved: HashSet<ConnectionId>,
     /// Who has credentials of their own for a connection, and which.
     pub own: HashMap<ConnectionId, HashMap<UserId, Mark>>,
 }
@@ -103,7 +115,7 @@ impl Credentials {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
-        Self { store, wrapping, clock, entropy, rings: RwLock::default() }
+        Self { store, wrapping, clock, entropy, rings: RwLock::default(), sources: OnceLock::new() }
     }
 
     /// Seals a value and puts it in its place. True when it took the place of another.
@@ -116,9 +128,15 @@ impl Credentials {
             let detail = format!("value: has {length} bytes, and has to have 1 to {VALUE_LEN_MAX}, no NUL");
             return Err(Fault::new(Code::BAD_ARGUMENTS, detail));
         }
+        self.set(connection, new).await
+    }
+
+    /// Seals what is put and checked.
+    async fn set(&self, connection: &ConnectionRow, new: NewCredential) -> Result<bool, Fault> {
         let ring = self.sealing_ring(connection.owner.workspace).await?;
         let place = Place { connection: connection.id, user: new.user, field: &new.field };
         let sealed = ring.seal(place, &new.value, &*self.entropy).map_err(unopened)?;
+        let is_reference = reference::is_sealed_reference(&new.value);
         let now = self.clock.now();
         let rows = self.rows(connection).await?;
         let before = rows.iter().find(|row| row.user == new.user && row.field == new.field);
@@ -146,7 +164,8 @@ impl Credentials {
             sealed: sealed.bytes,
             key_version: sealed.key_version,
             fingerprint: sealed.fingerprint,
-            last_four: sealed.last_four,
+            // The end of a name tells nothing of the value.
+            last_four: if is_reference { String::new() } else { sealed.last_four },
             expires_at: new.expires_at,
             last_rotated_at: before.map(|_| now),
             created_at: before.map_or(now, |row| row.created_at),
@@ -188,7 +207,8 @@ impl Credentials {
     /// The open values of a connection that all users share, by field.
     ///
     /// # Errors
-    /// The store; a value that does not open; one that has expired, which is refused here and not upstream.
+    /// The store; a value that does not open; one that has expired, which is refused here and not upstream; a source
+    /// that does not give what a reference names.
     pub async fn open(&self, connection: &ConnectionRow) -> Result<BTreeMap<String, Secret>, Fault> {
         self.open_of(connection, None).await
     }
@@ -203,15 +223,25 @@ impl Credentials {
         user: Option<UserId>,
     ) -> Result<BTreeMap<String, Secret>, Fault> {
         let rows = self.rows(connection).await?;
-        self.open_rows(connection.owner.workspace, rows.iter().filter(|row| row.user == user)).await
+        let rows = rows.iter().filter(|row| row.user == user);
+        let mut values = BTreeMap::new();
+        for (field, content) in self.open_rows(connection.owner.workspace, rows).await? {
+            values.insert(field, self.value_now(content, &connection.key).await?);
+        }
+        Ok(values)
     }
 
     /// The open shared values of every connection of a workspace, and the marks of the users' own, for a hub that
-    /// starts.
+    /// starts. What the connections `named` (id and key) name in sources is what is read there from now on; a first
+    /// answer is waited for, a while.
     ///
     /// # Errors
     /// The store. What is wrong with one connection's values is told in its place and holds up no other.
-    pub async fn open_all(&self, workspace: WorkspaceId) -> Result<Opened, Fault> {
+    pub async fn open_all(
+        &self,
+        workspace: WorkspaceId,
+        named: &HashMap<ConnectionId, Key>,
+    ) -> Result<Opened, Fault> {
         let mut rows: HashMap<ConnectionId, Vec<CredentialRow>> = HashMap::new();
         let mut own: HashMap<ConnectionId, HashMap<UserId, Mark>> = HashMap::new();
         let mut after = None;
@@ -230,24 +260,25 @@ impl Credentials {
                 break;
             }
         }
-        let mut shared = HashMap::with_capacity(rows.len());
+        let mut contents = HashMap::with_capacity(rows.len());
         for (connection, rows) in rows {
-            shared.insert(connection, self.open_rows(workspace, rows.iter()).await);
+            contents.insert(connection, self.open_rows(workspace, rows.iter()).await);
         }
-        Ok(Opened { shared, own })
+        let (shared, starved) = self.values_of_all(contents, named).await;
+        Ok(Opened { shared, starved, own })
     }
 
     /// The values of a connection that all users share, as they are carried to another hub: those that have
-    /// expired among them.
+    /// expired among them. References are carried by themselves ([`Credentials::references`]).
     ///
     /// # Errors
     /// The store; a value that does not open.
     pub async fn carried(&self, connection: &ConnectionRow) -> Result<BTreeMap<String, CarriedValue>, Fault> {
         let mut values = BTreeMap::new();
         for row in self.rows(connection).await?.into_iter().filter(|row| row.user.is_none()) {
-            let ring = self.ring_with(connection.owner.workspace, row.key_version).await?;
-            let value = ring.open(place_of(&row), row.key_version, &row.sealed).map_err(unopened)?;
-            values.insert(row.field, CarriedValue { value, expires_at: row.expires_at });
+            if let Content::Value(value) = self.content_of(&row).await? {
+                values.insert(row.field, CarriedValue { value, expires_at: row.expires_at });
+            }
         }
         Ok(values)
     }
@@ -256,8 +287,8 @@ impl Credentials {
         &self,
         workspace: WorkspaceId,
         rows: impl Iterator<Item = &CredentialRow>,
-    ) -> Result<BTreeMap<String, Secret>, Fault> {
-        let mut values = BTreeMap::new();
+    ) -> Result<BTreeMap<String, Content>, Fault> {
+        let mut contents = BTreeMap::new();
         let now = self.clock.now();
         for row in rows {
             if row.expires_at.is_some_and(|at| at <= now) {
@@ -266,9 +297,15 @@ impl Credentials {
             }
             let ring = self.ring_with(workspace, row.key_version).await?;
             let value = ring.open(place_of(row), row.key_version, &row.sealed).map_err(unopened)?;
-            values.insert(row.field.clone(), value);
+            contents.insert(row.field.clone(), Content::read(value)?);
         }
-        Ok(values)
+        Ok(contents)
+    }
+
+    async fn content_of(&self, row: &CredentialRow) -> Result<Content, Fault> {
+        let ring = self.ring_with(row.owner.workspace, row.key_version).await?;
+        let value = ring.open(place_of(row), row.key_version, &row.sealed).map_err(unopened)?;
+        Content::read(value)
     }
 
     /// Gives a workspace a new data key and seals every value with it; told how many are done of how many.

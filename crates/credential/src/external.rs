@@ -83,6 +83,19 @@ impl External {
         Some(Self::of(keeper, rest))
     }
 
+    /// Reads a reference that stands by itself, without braces: `vault:apps/search#key`. `None` when it is none.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::read(text).flatten()
+    }
+
+    /// The same as [`External::parse`] reads it.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let field = self.field.as_ref().map(|field| format!("#{field}")).unwrap_or_default();
+        format!("{}{field}", self.location)
+    }
+
     fn of(keeper: Keeper, rest: &str) -> Option<Self> {
         let (path, field) = rest.rsplit_once('#').map_or((rest, None), |(path, field)| (path, Some(field)));
         let (path, version) = match path.split_once('?') {
@@ -112,11 +125,7 @@ impl fmt::Display for Location {
 
 impl fmt::Display for External {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "${{{}", self.location)?;
-        if let Some(field) = &self.field {
-            write!(f, "#{field}")?;
-        }
-        f.write_str("}")
+        write!(f, "${{{}}}", self.name())
     }
 }
 
@@ -135,6 +144,7 @@ mod tests {
         ] {
             let read = External::read(text).unwrap().unwrap();
             assert_eq!(read.to_string(), format!("${{{text}}}"));
+            assert_eq!((External::parse(text), read.name()), (Some(read), text.to_owned()));
         }
         for text in [
             "vault:x",

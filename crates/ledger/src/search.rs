@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use memchr::memmem::Finder;
-use model::{CallOutcome, Timestamp};
+use model::{CallKind, CallOutcome, Timestamp};
 use serde_json::Value;
 
 use crate::{reverse, segments};
@@ -29,6 +29,8 @@ pub struct CallFilter {
     pub principal: Option<String>,
     /// How it ended.
     pub outcome: Option<CallOutcome>,
+    /// What it asked for. Reads of secrets are nobody's calls: found only where they are asked for.
+    pub kind: Option<CallKind>,
     /// Accepted at this moment or later.
     pub since: Option<Timestamp>,
     /// Text anywhere in the record; ASCII letters match in either case.
@@ -43,6 +45,8 @@ struct Matcher {
     members: Vec<(&'static str, String, Finder<'static>)>,
     since: Option<i64>,
     text: Option<Finder<'static>>,
+    /// Reads of secrets are passed over.
+    is_of_calls: bool,
     limit: usize,
     found: Vec<Value>,
 }
@@ -57,6 +61,7 @@ impl Default for CallFilter {
             target: None,
             principal: None,
             outcome: None,
+            kind: None,
             since: None,
             text: None,
             limit: 100,
@@ -93,14 +98,17 @@ pub(crate) fn in_memory(lines: &[Arc<[u8]>], filter: &CallFilter) -> Vec<Value> 
 
 impl Matcher {
     fn new(filter: &CallFilter) -> Self {
-        let outcome = filter.outcome.map(|outcome| {
-            serde_json::to_value(outcome).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
-        });
+        let word = |value: serde_json::Result<Value>| {
+            value.ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
+        };
+        let outcome = filter.outcome.map(|outcome| word(serde_json::to_value(outcome)));
+        let kind = filter.kind.map(|kind| word(serde_json::to_value(kind)));
         let wanted = [
             ("connection", filter.connection.clone()),
             ("target", filter.target.clone()),
             ("principal", filter.principal.clone()),
             ("outcome", outcome),
+            ("kind", kind),
         ];
         let members = wanted.into_iter().filter_map(|(name, value)| {
             let value = value?;
@@ -117,6 +125,7 @@ impl Matcher {
             members: members.collect(),
             since: filter.since.map(|since| since.0),
             text,
+            is_of_calls: filter.kind.is_none(),
             limit: filter.limit.clamp(1, SEARCH_MAX),
             found: Vec::new(),
         }
@@ -146,6 +155,7 @@ impl Matcher {
         // The bytes may also stand inside another member (recorded arguments), so the value decides.
         let is_match = may_match
             && record.is_object()
+            && !(self.is_of_calls && record.get("kind").and_then(Value::as_str) == Some("secret"))
             && self
                 .members
                 .iter()

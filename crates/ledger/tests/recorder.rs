@@ -81,6 +81,17 @@ async fn a_flushed_record_is_one_private_json_line_and_found_after_a_restart() {
 }
 
 #[tokio::test]
+async fn reads_of_secrets_are_on_record_and_told_only_when_asked_for() {
+    let recorder = Recorder::memory().unwrap();
+    recorder.record(call(1));
+    recorder.record(CallRecord { kind: CallKind::Secret, ..call(2) });
+    assert_eq!(targets(&recorder, CallFilter::default()).await, ["tool-1"]);
+    let of = |kind| CallFilter { kind: Some(kind), ..CallFilter::default() };
+    assert_eq!(targets(&recorder, of(CallKind::Secret)).await, ["tool-2"]);
+    assert_eq!(targets(&recorder, of(CallKind::Tool)).await, ["tool-1"]);
+}
+
+#[tokio::test]
 async fn every_filter_narrows_and_the_limit_holds() {
     let recorder = Recorder::memory().unwrap();
     for n in 1..=5 {

@@ -23,6 +23,8 @@ pub enum CallKind {
     Proxy,
     /// Try the connection out.
     Test,
+    /// Nobody's call: a secret that another system keeps was read for the connection.
+    Secret,
 }
 
 /// How a call ended.

@@ -162,6 +162,9 @@ pub(crate) enum Verb {
         /// Only those that hold this text
         #[arg(long, value_name = "TEXT")]
         search: Option<String>,
+        /// In the place of calls: when secrets were read that other systems keep, for which connections
+        #[arg(long)]
+        secrets: bool,
         /// How many
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,

@@ -79,7 +79,9 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Quit> {
         Verb::Connection(verb) => connection::run(shared, verb),
         Verb::Toolset(verb) => toolset::run(shared, verb),
         Verb::Events { types } => events::run(shared, types.as_deref()),
-        Verb::Calls { tail, search, limit } => calls::run(shared, *tail, search.as_deref(), *limit),
+        Verb::Calls { tail, search, secrets, limit } => {
+            calls::run(shared, *tail, search.as_deref(), *secrets, *limit)
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use connector::NewCredential;
 use connector::carry::CarriedValue;
+use connector::sources::External;
 use model::id::ConnectionId;
 use model::{Caller, Code, ConnectionStatus, Fault, Key};
 use serde_json::json;
@@ -14,13 +15,17 @@ use store::{
 
 use super::import::{Done, is_same};
 use super::{Document, ExportedConnection, ExportedIntegration, ExportedToolset, ExportedVersion};
+use crate::OwnWay;
 use crate::app::App;
 use crate::connections::create::{check_config, check_consent, check_length, log_entry, unfit};
-use crate::connections::credentials::check_name;
+use crate::connections::credentials::{check_name, reference};
 use crate::integrations::change::{IntegrationBody, of_others, row_of};
 use crate::integrations::manifest::row_of_manifest;
 use crate::rescue::Problem;
 use crate::toolsets::{self, ToolsetBody};
+
+/// The most names of secrets of one connection.
+const REFERENCES_MAX: usize = 64;
 
 /// An import that is under way.
 pub(super) struct Import<'a> {
@@ -146,6 +151,25 @@ impl<'a> Import<'a> {
                 self.app.parts.directory.check_field(&wanted, field)?;
             }
         }
+        if one.references.len() > REFERENCES_MAX {
+            return Err(unfit(format!(
+                "references: has {}, and at most {REFERENCES_MAX}",
+                one.references.len()
+            )));
+        }
+        if !one.references.is_empty()
+            && matches!(self.app.parts.directory.own_way(&wanted)?, Some(OwnWay::Entered(_)))
+        {
+            return Err(unfit("references: everybody uses their own credentials here, which are values"));
+        }
+        let mut references = BTreeMap::new();
+        for (field, text) in &one.references {
+            check_name(field)?;
+            self.app.parts.directory.check_field(&wanted, field)?;
+            let external = reference(text)?;
+            self.app.parts.credentials.check_reference(&external)?;
+            references.insert(field, external);
+        }
         let mut done = match &before {
             None => Done::Made,
             Some(row) if is_same(row, &wanted) => Done::Skipped,
@@ -154,10 +178,12 @@ impl<'a> Import<'a> {
         if !self.is_dry_run && done != Done::Skipped {
             self.write(before.as_ref(), &wanted, consent).await?;
         }
-        if let Some(values) = values
-            && self.credentials(&wanted, values, done == Done::Made).await? > 0
-            && done == Done::Skipped
-        {
+        let is_new = done == Done::Made;
+        let mut stored = self.references(&wanted, references, is_new).await?;
+        if let Some(values) = values {
+            stored += self.credentials(&wanted, values, is_new).await?;
+        }
+        if stored > 0 && done == Done::Skipped {
             done = Done::Changed;
         }
         Ok(done)
@@ -275,6 +301,25 @@ impl<'a> Import<'a> {
                 let expires_at = one.expires_at;
                 let new = NewCredential { field, user: None, value, expires_at, overlap_ms: 0 };
                 credentials.put(row, new).await?;
+            }
+        }
+        Ok(stored)
+    }
+
+    /// Stores the names of secrets that are not there yet; how many those are.
+    async fn references(
+        &self,
+        row: &ConnectionRow,
+        wanted: BTreeMap<&String, External>,
+        is_new: bool,
+    ) -> Result<usize, Problem> {
+        let credentials = &self.app.parts.credentials;
+        let there = if is_new { BTreeMap::new() } else { credentials.references(row).await? };
+        let mut stored = 0;
+        for (field, external) in wanted.into_iter().filter(|(field, one)| there.get(*field) != Some(one)) {
+            stored += 1;
+            if !self.is_dry_run {
+                credentials.put_reference(row, field.clone(), &external).await?;
             }
         }
         Ok(stored)

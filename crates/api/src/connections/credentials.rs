@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use connector::NewCredential;
 use connector::oauth::TOKENS_FIELD;
+use connector::sources::External;
 use http::StatusCode;
 use model::id::UserId;
 use model::{Caller, Code, Fault, Secret, Timestamp};
@@ -24,6 +25,8 @@ use crate::rescue::Problem;
 
 /// The longest time that a value and its successor are kept beside each other: 30 days.
 const OVERLAP_MS_MAX: u32 = 30 * 24 * 60 * 60 * 1000;
+/// The longest name of a secret, bytes.
+const REFERENCE_LEN_MAX: usize = 2048;
 
 /// The credentials of a connection.
 #[derive(Serialize, ToSchema)]
@@ -59,17 +62,30 @@ pub(crate) struct CredentialView {
     /// Milliseconds since 1970, UTC.
     #[schema(value_type = i64)]
     created_at: Timestamp,
+    /// The secret of a source that it names, `vault:team/github#token`; null for a value that is stored here.
+    #[schema(required = true)]
+    reference: Option<String>,
+    /// Of a reference: when this node read it last; milliseconds since 1970, UTC.
+    #[schema(required = true, value_type = Option<i64>)]
+    last_read_at: Option<Timestamp>,
+    /// Of a reference: why it cannot be read or used at the moment.
+    #[schema(required = true)]
+    read_error: Option<String>,
 }
 
-/// A value for a field.
+/// What fills a field: a value, or the name of a secret that a source keeps.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = NewIntegrationCredential)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewCredentialBody {
-    /// Stored sealed, and never given back.
-    #[schema(value_type = String, min_length = 1, max_length = 32768, format = Password)]
-    #[serde(deserialize_with = "secret")]
-    value: Secret,
+    /// Stored sealed, and never given back. Whatever it looks like, it is what is used.
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 32768, format = Password)]
+    #[serde(default, deserialize_with = "secret")]
+    value: Option<Secret>,
+    /// In the place of `value`: `vault:PATH#FIELD` or `aws-sm:NAME#FIELD`. It is looked up when it is used, and only
+    /// where the hub's file opened that place (`secrets.vault.from_api`). Not for a user's own.
+    #[schema(max_length = 2048)]
+    reference: Option<String>,
     /// From when on it is of no use, milliseconds since 1970, UTC; never when left out.
     #[serde(default, deserialize_with = "body::whole")]
     expires_at: Option<i64>,
@@ -105,15 +121,19 @@ pub(crate) async fn list(
     let row = stored(&app, &caller, &named).await?;
     let rows = app.parts.credentials.rows(&row).await?;
     let now = app.parts.clock.now();
-    let theirs = rows.into_iter().filter(|row| row.user.is_none_or(|user| user == caller.owner.user));
-    Ok(Json(CredentialsView { credentials: theirs.map(|row| view(row, now)).collect() }))
+    let mut credentials = Vec::new();
+    for row in rows.into_iter().filter(|row| row.user.is_none_or(|user| user == caller.owner.user)) {
+        credentials.push(view(&app, row, now).await);
+    }
+    Ok(Json(CredentialsView { credentials }))
 }
 
 /// Store a credential of a connection
 ///
 /// For every way to prove oneself. The value is sealed and never given back. One that takes the place of
 /// another is used from the next call on; calls in flight finish with the old one. Where everybody uses their own
-/// credentials it is the caller's own, and no other user's calls go out with it.
+/// credentials it is the caller's own, and no other user's calls go out with it. A `reference` in the place of the
+/// value names what Vault or AWS Secrets Manager keeps: a new value there is used without a word here.
 #[utoipa::path(put, path = "/api/v1/connections/{connection}/credentials/{field}", operation_id = "storeCredential",
     tag = "connections",
     params(
@@ -141,19 +161,43 @@ pub(crate) async fn put(
     check_name(&field)?;
     app.parts.directory.check_field(&row, &field)?;
     let user = whose(&app, &row, &caller, &field)?;
-    let new = NewCredential { field: field.clone(), user, value: new.value, expires_at, overlap_ms };
-    let is_rotation = app.parts.credentials.put(&row, new).await?;
+    let credentials = &app.parts.credentials;
+    let mut metadata = metadata(&caller, &field, user);
+    let is_rotation = match (new.value, new.reference) {
+        (Some(value), None) => {
+            let new = NewCredential { field: field.clone(), user, value, expires_at, overlap_ms };
+            credentials.put(&row, new).await?
+        }
+        (None, Some(text)) => {
+            let external = reference(&text)?;
+            if user.is_some() {
+                return Err(unfit(
+                    "reference: is for what all users share; a credential of your own is a value",
+                ));
+            }
+            if expires_at.is_some() || overlap_ms > 0 {
+                let what =
+                    "reference: the source says how long it is good; leave out expires_at and overlap_ms";
+                return Err(unfit(what));
+            }
+            if let Some(members) = metadata.as_object_mut() {
+                members.insert("reference".to_owned(), external.name().into());
+            }
+            credentials.put_reference(&row, field.clone(), &external).await?
+        }
+        (Some(_), Some(_)) => return Err(unfit("reference: stands beside `value`; send one of them")),
+        (None, None) => return Err(unfit("value: is missing; send it, or a `reference` in its place")),
+    };
     let (event, message) = match is_rotation {
         true => (EventType::CredentialRotated, "a credential has got a successor"),
         false => (EventType::ConfigUpdated, "a credential was stored"),
     };
-    let metadata = metadata(&caller, &field, user);
     app.parts.store.apply(vec![log_entry(&app, &row, event, message, &metadata)?]).await?;
     app.parts.directory.settle().await;
     let rows = app.parts.credentials.rows(&row).await?;
     let kept = rows.into_iter().find(|row| row.user == user && row.field == field);
-    kept.map(|row| Json(view(row, now)))
-        .ok_or_else(|| Problem::new(Code::CONFLICT, "it was removed at the same time"))
+    let kept = kept.ok_or_else(|| Problem::new(Code::CONFLICT, "it was removed at the same time"))?;
+    Ok(Json(view(&app, kept, now).await))
 }
 
 /// Remove a credential of a connection
@@ -228,8 +272,15 @@ pub(crate) fn check_name(field: &str) -> Result<(), Problem> {
     Ok(())
 }
 
-fn view(row: CredentialRow, now: Timestamp) -> CredentialView {
+async fn view(app: &App, row: CredentialRow, now: Timestamp) -> CredentialView {
+    // What does not open is told when it is used: here it is a row like any other.
+    let reference = app.parts.credentials.reference_of(&row).await.unwrap_or_default();
+    let (reference, standing) = reference.map(|(external, standing)| (external.name(), standing)).unzip();
+    let standing = standing.unwrap_or_default();
     CredentialView {
+        reference,
+        last_read_at: standing.read_at,
+        read_error: standing.failure.map(|failure| format!("{}; {}", failure.why, failure.hint)),
         id: row.id.to_string(),
         credential_type: row.field,
         is_own: row.user.is_some(),
@@ -243,6 +294,17 @@ fn view(row: CredentialRow, now: Timestamp) -> CredentialView {
     }
 }
 
-fn secret<'de, D: Deserializer<'de>>(source: D) -> Result<Secret, D::Error> {
-    String::deserialize(source).map(Secret::new)
+/// Reads the name of a secret that a source keeps.
+pub(crate) fn reference(text: &str) -> Result<External, Problem> {
+    let fits = (text.len() <= REFERENCE_LEN_MAX).then(|| External::parse(text)).flatten();
+    fits.ok_or_else(|| {
+        let text: String = text.chars().take(64).collect();
+        unfit(format!(
+            "reference: `{text}` is none; write vault:PATH#FIELD or aws-sm:NAME#FIELD, without `${{}}`"
+        ))
+    })
+}
+
+fn secret<'de, D: Deserializer<'de>>(source: D) -> Result<Option<Secret>, D::Error> {
+    Ok(Option::<String>::deserialize(source)?.map(Secret::new))
 }

@@ -77,7 +77,7 @@ words! {
     /// Era of the Model Context Protocol.
     Era = "legacy" "modern";
     /// What a call asked for.
-    CallKind = "tool" "resource" "prompt" "completion" "task" "proxy" "test";
+    CallKind = "tool" "resource" "prompt" "completion" "task" "proxy" "test" "secret";
     /// How a call ended.
     CallOutcome = "ok" "tool_error" "rpc_error" "input_required" "task_started" "fault" "cancelled";
     /// Whose fault it is.
@@ -101,14 +101,14 @@ pub(crate) struct CallRecord {
     /// Key of the connection; null when none was found.
     #[schema(required = true)]
     connection: Option<String>,
-    /// Tool name, resource URI or prompt name.
+    /// Tool name, resource URI or prompt name; of a secret, where it was read.
     target: String,
     #[schema(inline)]
     outcome: CallOutcome,
     /// `TL-nnnn`, when the hub refused or failed.
     #[schema(required = true)]
     code: Option<String>,
-    /// The fault's text.
+    /// The fault's text; of a secret, which version was read, or why none was.
     #[schema(required = true)]
     detail: Option<String>,
     /// The stage that refused.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::exchange::{send, words};
 use super::vault::Resolve;
-use super::{Failure, Fields};
+use super::{Failure, Fields, Got};
 
 /// Where it is and whose keys are used.
 pub struct AwsSettings {
@@ -42,7 +42,7 @@ impl Aws {
     ///
     /// # Errors
     /// [`Failure`]
-    pub async fn read(&self, name: &str, now: Timestamp) -> Result<Fields, Failure> {
+    pub async fn read(&self, name: &str, now: Timestamp) -> Result<Got, Failure> {
         let resolved = |text: &Secret| {
             (self.0.resolve)(text).map_err(|why| Failure {
                 outcome: "sign_in",
@@ -84,7 +84,7 @@ impl Aws {
     }
 }
 
-fn fields_of(status: u16, answer: &Value, name: &str) -> Result<Fields, Failure> {
+fn fields_of(status: u16, answer: &Value, name: &str) -> Result<Got, Failure> {
     if status != 200 {
         return Err(trouble(status, answer, name));
     }
@@ -109,7 +109,9 @@ fn fields_of(status: u16, answer: &Value, name: &str) -> Result<Fields, Failure>
             fields.insert(name, Secret::new(text));
         }
     }
-    Ok(fields)
+    // Foreign words on the record: as long as AWS makes them, and no longer.
+    let version = answer.get("VersionId").and_then(Value::as_str).map(|text| text.chars().take(64).collect());
+    Ok(Got { fields, version })
 }
 
 fn trouble(status: u16, answer: &Value, name: &str) -> Failure {

@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::exchange::{send, words};
-use super::{Failure, Fields};
+use super::{Failure, Got};
 
 /// Gives the text of a reference as it is now: files may be replaced while the hub runs.
 pub type Resolve = Box<dyn Fn(&Secret) -> Result<Secret, String> + Send + Sync>;
@@ -70,15 +70,20 @@ impl Vault {
         Self { settings, session: Mutex::new(None) }
     }
 
-    /// The fields of a secret.
+    /// The path as the HTTP API has it: engine, `data`, name.
+    pub(super) fn whole_path(&self, path: &str) -> String {
+        match path.contains("/data/") {
+            true => path.to_owned(),
+            false => format!("{}/data/{path}", self.settings.mount),
+        }
+    }
+
+    /// What a secret holds.
     ///
     /// # Errors
     /// [`Failure`]
-    pub async fn read(&self, path: &str, version: Option<u64>) -> Result<Fields, Failure> {
-        let full = match path.split_once("/data/") {
-            Some(_) => path.to_owned(),
-            None => format!("{}/data/{path}", self.settings.mount),
-        };
+    pub async fn read(&self, path: &str, version: Option<u64>) -> Result<Got, Failure> {
+        let full = self.whole_path(path);
         let query = version.map(|version| format!("?version={version}")).unwrap_or_default();
         let place = format!("{}{query}", encoded(&full));
         let session = self.session(None).await?;
@@ -201,7 +206,7 @@ fn renew_at(lasts_s: u64) -> Option<Instant> {
     (lasts_s > 0).then(|| Instant::now() + Duration::from_millis(lasts_s.min(1 << 32) * 2_000 / 3))
 }
 
-fn fields_of(status: u16, answer: &Value, path: &str) -> Result<Fields, Failure> {
+fn fields_of(status: u16, answer: &Value, path: &str) -> Result<Got, Failure> {
     let data = answer.get("data").unwrap_or(&Value::Null);
     let Some(inner) = data.get("data") else {
         return Err(if status == 200 {
@@ -216,13 +221,14 @@ fn fields_of(status: u16, answer: &Value, path: &str) -> Result<Fields, Failure>
         });
     };
     match inner.as_object() {
-        Some(fields) if status == 200 => Ok(fields
-            .iter()
-            .map(|(name, value)| {
+        Some(fields) if status == 200 => {
+            let fields = fields.iter().map(|(name, value)| {
                 let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
                 (name.clone(), Secret::new(text))
-            })
-            .collect()),
+            });
+            let version = data.pointer("/metadata/version").and_then(Value::as_u64);
+            Ok(Got { fields: fields.collect(), version: version.map(|version| version.to_string()) })
+        }
         // 404 with metadata: that version has been deleted or destroyed.
         _ => Err(Failure {
             outcome: "deleted",

@@ -1,10 +1,14 @@
 //! Credentials over a real store: sealed, opened in their own place only, rotated online, and resumed.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use connector::credentials::NewCredential;
-use model::{Secret, Timestamp};
+use connector::credentials::{Credentials, NewCredential};
+use connector::sources::{External, Lasting, Opening, SignIn, Sources, Systems, Vault, VaultSettings};
+use model::{Code, Secret, Timestamp};
+use outbound::{EgressRule, Route};
 use store::{CredentialCommand, Credentials as _, DataKeys, Replaces};
 use uuid::Uuid;
 
@@ -39,7 +43,7 @@ async fn what_is_stored_is_sealed_and_opens_for_its_connection() {
     moved.id = model::id::CredentialId::from_uuid(Uuid::from_u128(99));
     scene.store.put_credential(moved, Replaces::Nothing).await.unwrap();
     assert!(credentials.open(&thief).await.is_err());
-    let all = credentials.open_all(scene.owner.workspace).await.unwrap();
+    let all = credentials.open_all(scene.owner.workspace, &HashMap::new()).await.unwrap();
     assert!(all.shared[&scene.connection.id].is_ok(), "one that does not open holds up no other");
     assert!(all.shared[&thief.id].is_err());
 }
@@ -140,4 +144,63 @@ async fn what_is_stored_during_a_rotation_is_not_undone_by_it() {
     } else {
         assert_eq!(credentials.open(&scene.connection).await.unwrap()["f"].expose(), "before");
     }
+}
+
+/// Sources of a Vault that nobody asks, with what may be named there.
+fn sources(scene: &Scene, opened: &[&str]) -> Sources {
+    let vault = VaultSettings {
+        address: "http://127.0.0.1:9".to_owned(),
+        namespace: None,
+        mount: "secret".to_owned(),
+        sign_in: SignIn::Token(Secret::new("t")),
+        resolve: Box::new(|text| Ok(text.clone())),
+        route: Route::builder(EgressRule { private_allowed: false }).build().unwrap(),
+    };
+    let systems = Systems {
+        vault: Some(Vault::new(vault)),
+        aws: None,
+        lasting: Lasting { ttl: Duration::from_secs(60), stale: Duration::ZERO },
+        vault_opening: Opening(opened.iter().map(|one| (*one).to_owned()).collect()),
+        aws_opening: Opening::default(),
+    };
+    Sources::new(systems, None, Arc::clone(&scene.clock) as _)
+}
+
+#[tokio::test]
+async fn a_name_is_no_value_and_no_value_is_a_name() {
+    let scene = Scene::new().await;
+    let credentials = scene.credentials(KEY);
+    let name = External::parse("vault:team/acme#key").unwrap();
+    let put = async |credentials: &Credentials, field: &str| {
+        credentials.put_reference(&scene.connection, field.to_owned(), &name).await
+    };
+    assert!(put(&credentials, "f").await.is_err(), "no hub, no sources");
+    let closed = scene.credentials(KEY);
+    closed.refer_to(sources(&scene, &["team/other", "teams/*"]));
+    assert_eq!(put(&closed, "f").await.unwrap_err().code, Code::FORBIDDEN);
+    assert!(credentials.rows(&scene.connection).await.unwrap().is_empty());
+
+    credentials.refer_to(sources(&scene, &["secret/data/team/*"]));
+    assert!(!put(&credentials, "f").await.unwrap());
+    credentials.put(&scene.connection, new("looks", "vault:team/acme#key")).await.unwrap();
+    credentials.put(&scene.connection, new("like", "${vault:team/acme#key}")).await.unwrap();
+    assert!(credentials.put(&scene.connection, new("nul", "\0vault:team/acme#key")).await.is_err());
+    credentials.rotate_data_key(scene.owner.workspace, &|_, _| {}).await.unwrap();
+    let references = credentials.references(&scene.connection).await.unwrap();
+    assert_eq!(references.into_iter().collect::<Vec<_>>(), [("f".to_owned(), name.clone())]);
+    let carried: Vec<String> = credentials.carried(&scene.connection).await.unwrap().into_keys().collect();
+    assert_eq!(carried, ["like", "looks"], "a name goes by itself");
+    let rows = credentials.rows(&scene.connection).await.unwrap();
+    let row = rows.iter().find(|row| row.field == "f").unwrap();
+    assert_eq!(row.last_four, "");
+
+    // The one whose file has closed it since has the name, and no value.
+    assert!(closed.reference_of(row).await.unwrap().unwrap().1.failure.unwrap().hint.contains("from_api"));
+    let named = HashMap::from([(scene.connection.id, scene.connection.key.clone())]);
+    let all = closed.open_all(scene.owner.workspace, &named).await.unwrap();
+    assert!(all.shared[&scene.connection.id].is_err() && all.starved.contains(&scene.connection.id));
+    // A value takes the place of the name.
+    assert!(credentials.put(&scene.connection, new("f", "value")).await.unwrap());
+    let opened = closed.open(&scene.connection).await.unwrap();
+    assert_eq!((opened["f"].expose(), opened["like"].expose()), ("value", "${vault:team/acme#key}"));
 }

@@ -79,6 +79,9 @@ pub(crate) enum ConnectionVerb {
         connection: String,
         /// Which field it fills: auth.credentials.key, headers.X-Api-Key, env.TOKEN
         field: String,
+        /// In the place of a value, name the secret that a source keeps: vault:PATH#FIELD, aws-sm:NAME#FIELD
+        #[arg(long, value_name = "REFERENCE", conflicts_with_all = ["overlap", "expires"])]
+        reference: Option<String>,
         /// Keep the value before it for so many hours
         #[arg(long, value_name = "HOURS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=720))]
         overlap: u32,

@@ -15,10 +15,16 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const LOOK_BACK: u32 = 1000;
 
 /// Prints them.
-pub(crate) fn run(shared: &Shared, is_tail: bool, search: Option<&str>, limit: u32) -> Result<(), Quit> {
+pub(crate) fn run(
+    shared: &Shared,
+    is_tail: bool,
+    search: Option<&str>,
+    is_of_secrets: bool,
+    limit: u32,
+) -> Result<(), Quit> {
     let hub = Remote::of(shared);
     block_on(async {
-        let mut calls = list(&hub, search, limit).await?;
+        let mut calls = list(&hub, search, is_of_secrets, limit).await?;
         if !is_tail {
             print(shared.json, &calls);
             return Ok(());
@@ -40,15 +46,23 @@ pub(crate) fn run(shared: &Shared, is_tail: bool, search: Option<&str>, limit: u
                 () = tokio::time::sleep(LOOK_EVERY) => {}
                 _ = tokio::signal::ctrl_c() => return Ok(()),
             }
-            calls = list(&hub, search, LOOK_BACK).await?;
+            calls = list(&hub, search, is_of_secrets, LOOK_BACK).await?;
         }
     })
 }
 
-async fn list(hub: &Remote, search: Option<&str>, limit: u32) -> Result<Vec<Value>, Quit> {
+async fn list(
+    hub: &Remote,
+    search: Option<&str>,
+    is_of_secrets: bool,
+    limit: u32,
+) -> Result<Vec<Value>, Quit> {
     let mut path = format!("/api/v1/calls?limit={limit}");
     if let Some(search) = search {
         path.push_str(&format!("&search={}", escape(search)));
+    }
+    if is_of_secrets {
+        path.push_str("&kind=secret");
     }
     let answer = hub.get(&path).await?;
     Ok(answer.get("calls").and_then(Value::as_array).cloned().unwrap_or_default())

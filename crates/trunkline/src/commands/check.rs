@@ -36,7 +36,7 @@ pub(crate) fn run(shared: &Shared, file: Option<&Path>) -> Result<(), Quit> {
         for used in &config.references {
             let (key, reference) = (&used.key, &used.external);
             out(&format!(
-                "note: line {}: {key}: {reference} is not looked up here; `trunkline doctor` tries it",
+                "note: line {}: {key}: {reference} is not looked up here, and what it stands for is not judged; `trunkline doctor` tries it",
                 used.line
             ));
         }

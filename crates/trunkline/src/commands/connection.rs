@@ -81,17 +81,26 @@ pub(crate) fn run(shared: &Shared, verb: &ConnectionVerb) -> Result<(), Quit> {
             let answer = block_on(hub.ask("POST", &path(connection, "/disconnect"), None))?;
             show(&answer, format!("{connection}: {}", cell(&answer, "status")));
         }
-        ConnectionVerb::Rotate { connection, field, overlap, expires } => {
-            let value = secret(field)?;
-            let expires_at = expires.map(|days| SystemClock::new().now().plus_ms(i64::from(days) * DAY_MS));
-            let body = json!({
-                "value": value.expose(),
-                "overlap_ms": overlap * HOUR_MS,
-                "expires_at": expires_at,
-            });
+        ConnectionVerb::Rotate { connection, field, reference, overlap, expires } => {
+            let body = match reference {
+                Some(reference) => json!({ "reference": reference }),
+                None => json!({
+                    "value": secret(field)?.expose(),
+                    "overlap_ms": overlap * HOUR_MS,
+                    "expires_at":
+                        expires.map(|days| SystemClock::new().now().plus_ms(i64::from(days) * DAY_MS)),
+                }),
+            };
             let place = path(connection, &format!("/credentials/{}", escape(field)));
             let answer = block_on(hub.ask("PUT", &place, Some(&body)))?;
-            show(&answer, format!("stored {field}, fingerprint {}", cell(&answer, "fingerprint")));
+            let stored = format!("stored {field}, fingerprint {}", cell(&answer, "fingerprint"));
+            show(
+                &answer,
+                match answer.get("read_error").and_then(Value::as_str) {
+                    Some(why) => format!("{stored}\nit cannot be read at the moment: {}", plain(why, 400)),
+                    None => stored,
+                },
+            );
         }
         ConnectionVerb::Withdraw { connection, field } => {
             let place = path(connection, &format!("/credentials/{}", escape(field)));
@@ -249,7 +258,8 @@ fn secret(field: &str) -> Result<Secret, Quit> {
 }
 
 fn credentials(list: &[Value]) -> Vec<Vec<String>> {
-    let heading = ["FIELD", "WHOSE", "ENDS IN", "FINGERPRINT", "STORED", "EXPIRES"];
+    let heading =
+        ["FIELD", "WHOSE", "ENDS IN", "FINGERPRINT", "STORED", "EXPIRES", "KEPT AT", "READ", "WHY NOT"];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
     for one in list {
         let stored = if one.get("last_rotated_at").is_some_and(Value::is_i64) {
@@ -268,6 +278,9 @@ fn credentials(list: &[Value]) -> Vec<Vec<String>> {
             cell(one, "fingerprint"),
             at(one, stored),
             expires,
+            plain(one.get("reference").and_then(Value::as_str).unwrap_or_default(), 200),
+            at(one, "last_read_at"),
+            plain(one.get("read_error").and_then(Value::as_str).unwrap_or_default(), 200),
         ]);
     }
     rows

@@ -59,8 +59,8 @@ pub(crate) fn run(shared: &Shared) -> Result<(), Quit> {
     secrets::look(&config, &mut findings);
     let answer = block_on(async { Ok(hub.send("GET", "/health", None, &[], HELLO).await.is_ok()) })?;
     listener(&config, &hub, answer, &mut findings);
-    if answer {
-        connections(&hub, &mut findings);
+    if answer && let Some(all) = connections(&hub, &mut findings) {
+        secrets::stored(&hub, &all, &mut findings);
     }
     let is_bad = findings.iter().any(|finding| finding.verdict == Verdict::Bad);
     if shared.json {
@@ -247,9 +247,13 @@ fn listener(config: &Config, hub: &Remote, is_answering: bool, findings: &mut Ve
     }
 }
 
-fn connections(hub: &Remote, findings: &mut Vec<Finding>) {
+/// How the hub says that its connections stand; them, where it says so.
+fn connections(hub: &Remote, findings: &mut Vec<Finding>) -> Option<Value> {
     match block_on(super::connection::all(hub)) {
-        Err(quit) => find(findings, Verdict::Warning, "connections", quit.what, Some(quit.hint)),
+        Err(quit) => {
+            find(findings, Verdict::Warning, "connections", quit.what, Some(quit.hint));
+            None
+        }
         Ok(answer) => {
             for one in answer.get("connections").and_then(Value::as_array).into_iter().flatten() {
                 let (key, status, condition) =
@@ -268,6 +272,7 @@ fn connections(hub: &Remote, findings: &mut Vec<Finding>) {
                     reason,
                 );
             }
+            Some(answer)
         }
     }
 }

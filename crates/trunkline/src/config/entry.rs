@@ -147,6 +147,11 @@ impl Entry {
         }
     }
 
+    /// The same, where what ran before must end with it.
+    pub(crate) fn starved(self) -> Self {
+        Self { is_starved: true, ..self }
+    }
+
     /// The same as one of a connection on which everybody uses their own credentials, or all the same.
     pub(crate) fn with_mode(self, is_per_user: bool) -> Self {
         Self { is_per_user, ..self }

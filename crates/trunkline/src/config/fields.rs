@@ -1,7 +1,7 @@
 //! Typed reading of a map of the file: every wrong type, range or key becomes one problem with its
 //! place, and reading goes on.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
@@ -48,6 +48,8 @@ pub(crate) struct Reading<'e> {
     pub(crate) is_stored: bool,
     /// What it takes from sources of secrets.
     pub(crate) references: Vec<Used>,
+    /// Settings whose value nobody has looked up: what stands there cannot be judged.
+    unread: BTreeSet<String>,
     /// How many of those were too old to be used.
     pub(crate) expired: usize,
     file: Option<PathBuf>,
@@ -78,6 +80,7 @@ impl<'e> Reading<'e> {
             lines: BTreeMap::new(),
             is_stored: false,
             references: Vec::new(),
+            unread: BTreeSet::new(),
             expired: 0,
             file,
             env,
@@ -106,8 +109,19 @@ impl<'e> Reading<'e> {
     }
 
     fn note(&mut self, severity: Severity, at: Mark, key: &str, what: String, hint: Option<String>) {
+        // It is about the name of a value: whether the value fits is told where it is known.
+        if self.is_unread(key) {
+            return;
+        }
         let (scope, file) = (self.scope.clone(), self.file.clone());
         self.problems.push(Problem { severity, scope, file, at, key: key.to_owned(), what, hint });
+    }
+
+    /// True for a setting whose value is not known, and for a list that it is an item of.
+    fn is_unread(&self, key: &str) -> bool {
+        self.unread.iter().any(|unread| {
+            unread.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('['))
+        })
     }
 
     /// Errors noted since there were `before` problems.
@@ -117,21 +131,34 @@ impl<'e> Reading<'e> {
 
     /// Replaces the references of a text; a failing one is an error of this setting.
     pub(crate) fn resolve(&mut self, at: Mark, key: &str, text: &str) -> Option<Secret> {
+        // What was made through the API reaches into nothing: a value of it is what it is.
+        if self.is_stored {
+            return Some(Secret::new(text));
+        }
         let Scope::Entry(entry) = &self.scope else {
             return self.resolved(at, key, credential::resolve_reference(text, self.env));
         };
         let used = RefCell::new(Vec::new());
+        let unread = Cell::new(false);
         let looked = resolve_with(text, self.env, &|external| {
             let (entry, key) = (entry.clone(), key.to_owned());
             used.borrow_mut().push(Used { external: external.clone(), entry, key, line: at.line });
-            (self.outside)(external)
+            let looked = (self.outside)(external);
+            unread.set(unread.get() || matches!(looked, Looked::Unread));
+            looked
         });
         self.references.extend(used.into_inner());
+        if unread.get() {
+            self.unread.insert(key.to_owned());
+        }
         self.resolved(at, key, looked)
     }
 
     /// The text with its references replaced, as far as they can be; for comparing.
     pub(crate) fn spelled(&self, text: &str) -> Result<Secret, ReferenceError> {
+        if self.is_stored {
+            return Ok(Secret::new(text));
+        }
         resolve_with(text, self.env, self.outside)
     }
 

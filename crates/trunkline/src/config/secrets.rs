@@ -33,6 +33,8 @@ pub(crate) struct Vault {
     pub(crate) token: Option<Secret>,
     /// An application.
     pub(crate) approle: Option<AppRole>,
+    /// What connections made through the API may name: paths, with a `*` at the end for what begins so.
+    pub(crate) from_api: Vec<String>,
 }
 
 /// An application in Vault.
@@ -61,11 +63,28 @@ pub(crate) struct Aws {
     pub(crate) secret_access_key: Secret,
     /// Beside temporary keys.
     pub(crate) session_token: Option<Secret>,
+    /// As for Vault, names.
+    pub(crate) from_api: Vec<String>,
 }
 
 impl Default for Secrets {
     fn default() -> Self {
         Self { ttl_s: 300, stale_s: 3600, vault: None, aws: None }
+    }
+}
+
+impl Secrets {
+    /// Everything that it says, for comparing: references as they are written, literal secrets too.
+    pub(crate) fn said(&self) -> Secret {
+        let vault = self.vault.iter().flat_map(|vault| {
+            let role = vault.approle.iter().flat_map(|role| [&role.role_id, &role.secret_id]);
+            vault.token.iter().chain(role)
+        });
+        let aws = self.aws.iter().flat_map(|aws| {
+            [&aws.access_key_id, &aws.secret_access_key].into_iter().chain(&aws.session_token)
+        });
+        let secrets: Vec<&str> = vault.chain(aws).map(Secret::expose).collect();
+        Secret::new(format!("{self:?}{secrets:?}"))
     }
 }
 
@@ -91,6 +110,7 @@ fn vault(fields: &mut Fields<'_>, reading: &mut Reading<'_>) -> Option<Vault> {
     let ca = fields.text("ca", reading).map(super::said::Said::into_value);
     let token = reference(&mut fields, "token", None, reading);
     let approle = approle(&mut fields, reading);
+    let from_api = opening(&mut fields, reading);
     let at = fields.at;
     if address.is_none() && !fields.is_said("address") {
         let hint = "for example https://vault.example.com:8200".to_owned();
@@ -105,7 +125,7 @@ fn vault(fields: &mut Fields<'_>, reading: &mut Reading<'_>) -> Option<Vault> {
     }
     fields.finish(reading);
     let mount = mount.map_or_else(|| "secret".to_owned(), |text| text.trim_matches('/').to_owned());
-    Some(Vault { address: address?, namespace, mount, ca, token, approle })
+    Some(Vault { address: address?, namespace, mount, ca, token, approle, from_api })
 }
 
 fn approle(fields: &mut Fields<'_>, reading: &mut Reading<'_>) -> Option<AppRole> {
@@ -144,6 +164,7 @@ fn aws(fields: &mut Fields<'_>, reading: &mut Reading<'_>) -> Option<Aws> {
         None if !fields.is_said("access_key_id") => Some(Secret::new("${AWS_SESSION_TOKEN:-}")),
         said => said,
     };
+    let from_api = opening(&mut fields, reading);
     fields.finish(reading);
     Some(Aws {
         region: region?,
@@ -152,7 +173,25 @@ fn aws(fields: &mut Fields<'_>, reading: &mut Reading<'_>) -> Option<Aws> {
         access_key_id: access_key_id?,
         secret_access_key: secret_access_key?,
         session_token,
+        from_api,
     })
+}
+
+/// What connections made through the API may name: nothing that is not said.
+fn opening(fields: &mut Fields<'_>, reading: &mut Reading<'_>) -> Vec<String> {
+    let mut out = Vec::new();
+    for said in fields.texts("from_api", reading).unwrap_or_default() {
+        let text = said.value();
+        let start = text.strip_suffix('*').unwrap_or(text);
+        if text.is_empty() || start.contains(['*', '#', '?']) || text.chars().any(char::is_whitespace) {
+            let hint = "write it whole, or its beginning with a `*` behind it: secret/data/team/*".to_owned();
+            let what = format!("`{said}` is no place of secrets");
+            reading.error(said.at, &fields.key("from_api"), what, Some(hint));
+        } else {
+            out.push(text.to_owned());
+        }
+    }
+    out
 }
 
 /// A secret as it is written, after its references have been tried once.

@@ -288,3 +288,36 @@ fn how_often_a_call_is_tried_again_and_which_tools_may_be_done_twice() {
     assert!(told[0].contains("integrations.b.retry_count: 11 is outside of 0 to 10"), "{}", told[0]);
     assert!(told[1].contains("integrations.b.tools.repeatable: the pattern `a b`"), "{}", told[1]);
 }
+
+#[test]
+fn what_a_source_keeps_is_not_judged_before_it_is_read() {
+    let config = read(
+        "integrations:
+  remote:
+    type: mcp
+    url: \"${vault:remote#url}\"
+    timeout: \"${vault:remote#timeout}\"
+    era: \"${vault:remote#era}\"
+    tools: { allow: [\"${vault:remote#tool}\"] }
+  api:
+    type: api
+    endpoint: \"${aws-sm:api#url}\"
+    retry_count: \"${aws-sm:api#retries}\"
+",
+    );
+    assert!(config.problems.is_empty(), "{:?}", lines(&config));
+    assert_eq!(config.references.len(), 6, "each is told: {:?}", config.references);
+
+    // What stands beside it is, and so is what is known.
+    let config = read(
+        "integrations:
+  remote: { type: mcp, url: \"${vault:remote#url}\", timeout: soon, erra: modern }
+  other: { type: mcp, url: \"${TOKEN}\" }
+",
+    );
+    let lines = lines(&config);
+    assert_eq!(errors(&config).len(), 3, "{lines:?}");
+    for words in ["remote.timeout", "remote.erra", "other.url"] {
+        assert!(lines.iter().any(|line| line.contains(words)), "{words}: {lines:?}");
+    }
+}

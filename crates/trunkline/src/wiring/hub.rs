@@ -1,14 +1,14 @@
 //! A running hub: everything wired together, once, in the order in which it depends on each other.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use call::Pipeline;
-use connector::sources::Sources;
+use connector::sources::{Asking, ReadRecord, Sources};
 use ledger::Recorder;
 use mcp_door::Door;
-use model::{Access, Caller};
+use model::{Access, Caller, Secret};
 use tokio::sync::watch;
 
 use super::catalogue::{Catalogue, folders};
@@ -21,7 +21,8 @@ use super::sources;
 use crate::commands::env;
 use crate::config::hub::Definer;
 use crate::config::problem::{Problem, Severity};
-use crate::config::{Config, Wanted, load_with};
+use crate::config::secrets::Secrets;
+use crate::config::{self, Config, Wanted, load_with};
 use crate::say::Quit;
 
 /// How long work in flight may go on once the hub stops.
@@ -57,6 +58,8 @@ pub(crate) struct Hub {
     wanted: Wanted,
     /// What other systems keep for it.
     sources: Sources,
+    /// What the file said of them when they were made.
+    sources_said: Mutex<Secret>,
 }
 
 /// By which names the hub may be asked for.
@@ -144,7 +147,11 @@ impl Hub {
                 ..mcp_door::Settings::default()
             },
         );
-        let sources = sources::of(&config.hub.secrets, &house.clock)?;
+        let record = ReadRecord { recorder: Arc::clone(&recorder), entropy: Arc::clone(&house.entropy) };
+        let systems = sources::of(&config.hub.secrets)?;
+        let sources = Sources::new(systems, Some(record), Arc::clone(&house.clock));
+        let sources_said = Mutex::new(sources::said(&config.hub.secrets));
+        house.credentials.refer_to(sources.clone());
         tokio::spawn(Arc::clone(&house.identity).follow());
         let phase = watch::Sender::new(Phase::Running);
         Ok(Arc::new(Self {
@@ -159,6 +166,7 @@ impl Hub {
             phase,
             wanted,
             sources,
+            sources_said,
         }))
     }
 
@@ -173,14 +181,16 @@ impl Hub {
         if config.references.is_empty() {
             self.connections.apply(config);
         } else {
-            self.sources.want(sources::wanted(config));
+            self.sources.want(Asking::File, sources::wanted(config));
             self.sources.settle(SOURCES_WAIT).await;
             seen.mark_unchanged();
             self.connections.apply(&self.read_file());
         }
+        // Before the store is read: what is answered meanwhile is news.
+        let sources = self.sources.changes();
         self.connections.begin(self.house.clock.now()).await;
         let connections = Arc::clone(&self.connections);
-        tokio::spawn(async move { connections.follow().await });
+        tokio::spawn(async move { connections.follow(sources).await });
         super::upkeep::begin(self, config.hub.upkeep);
         seen
     }
@@ -210,10 +220,15 @@ impl Hub {
             tracing::error!("the configuration is not changed: it has errors that concern the whole hub");
             return;
         }
-        if format!("{:?}", config.hub) != format!("{:?}", listening.hub) {
+        self.reload_sources(&config.hub.secrets);
+        // Sources have just been taken in.
+        let rest = |hub: &config::hub::Hub| {
+            format!("{:?}", config::hub::Hub { secrets: Secrets::default(), ..hub.clone() })
+        };
+        if rest(&config.hub) != rest(&listening.hub) {
             tracing::warn!("settings of the whole hub have changed: they take effect with the next start");
         }
-        self.sources.want(sources::wanted(&config));
+        self.sources.want(Asking::File, sources::wanted(&config));
         let Changes { added, changed, removed, kept } = self.connections.apply(&config);
         tracing::info!(?added, ?changed, ?removed, ?kept, "configuration read again");
         let sorts = [
@@ -223,6 +238,23 @@ impl Hub {
         ];
         for (keys, change) in sorts {
             keys.iter().for_each(|key| self.live.tell_file(key, change));
+        }
+    }
+
+    /// Asks other systems for secrets from now on, where the file says so.
+    fn reload_sources(&self, secrets: &Secrets) {
+        let now = sources::said(secrets);
+        let mut said = self.sources_said.lock().unwrap_or_else(PoisonError::into_inner);
+        if credential::same(now.expose().as_bytes(), said.expose().as_bytes()) {
+            return;
+        }
+        match sources::of(secrets) {
+            Ok(systems) => {
+                self.sources.replace(systems);
+                *said = now;
+                tracing::info!("the sources of secrets have changed: what they keep is read anew");
+            }
+            Err(fault) => tracing::error!("the sources of secrets are not changed: {fault}"),
         }
     }
 

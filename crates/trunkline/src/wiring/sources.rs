@@ -1,23 +1,23 @@
 //! The sources of secrets that the file declares, and what its entries want of them.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
-use connector::sources::{Aws, AwsSettings, Lasting, Resolve, SignIn, Sources, Vault, VaultSettings};
-use credential::{Location, resolve_reference};
-use model::{Clock, Fault, Secret};
+use connector::sources::{
+    Aws, AwsSettings, Lasting, Opening, Resolve, SignIn, Systems, Vault, VaultSettings, Wanted,
+};
+use credential::resolve_reference;
+use model::{Fault, Secret};
 use outbound::{EgressRule, Route};
 
 use crate::commands::env;
 use crate::config::Config;
 use crate::config::secrets::Secrets;
 
-/// The sources of a configuration.
+/// The systems of a configuration.
 ///
 /// # Errors
 /// When the authorities that a source is trusted by cannot be read.
-pub(crate) fn of(secrets: &Secrets, clock: &Arc<dyn Clock>) -> Result<Sources, Fault> {
+pub(crate) fn of(secrets: &Secrets) -> Result<Systems, Fault> {
     let vault = secrets.vault.as_ref().map(|vault| {
         let sign_in = match (&vault.token, &vault.approle) {
             (Some(token), _) => SignIn::Token(token.clone()),
@@ -51,16 +51,32 @@ pub(crate) fn of(secrets: &Secrets, clock: &Arc<dyn Clock>) -> Result<Sources, F
     });
     let lasting =
         Lasting { ttl: Duration::from_secs(secrets.ttl_s), stale: Duration::from_secs(secrets.stale_s) };
-    Ok(Sources::new(vault.transpose()?, aws.transpose()?, lasting, Arc::clone(clock)))
+    let opening = |from_api: Option<&Vec<String>>| Opening(from_api.cloned().unwrap_or_default());
+    Ok(Systems {
+        vault: vault.transpose()?,
+        aws: aws.transpose()?,
+        lasting,
+        vault_opening: opening(secrets.vault.as_ref().map(|vault| &vault.from_api)),
+        aws_opening: opening(secrets.aws.as_ref().map(|aws| &aws.from_api)),
+    })
 }
 
 /// What the entries of a configuration want, and for which connections.
-pub(crate) fn wanted(config: &Config) -> BTreeMap<Location, BTreeSet<String>> {
-    let mut wanted: BTreeMap<Location, BTreeSet<String>> = BTreeMap::new();
+pub(crate) fn wanted(config: &Config) -> Wanted {
+    let mut wanted = Wanted::new();
     for used in &config.references {
         wanted.entry(used.external.location.clone()).or_default().insert(used.entry.clone());
     }
     wanted
+}
+
+/// Everything by which the systems of two configurations differ: what the section says, and the authorities in its
+/// files.
+pub(crate) fn said(secrets: &Secrets) -> Secret {
+    let vault = secrets.vault.as_ref().and_then(|vault| vault.ca.as_deref());
+    let aws = secrets.aws.as_ref().and_then(|aws| aws.ca.as_deref());
+    let files: Vec<_> = [vault, aws].into_iter().flatten().map(|path| std::fs::read(path).ok()).collect();
+    Secret::new(format!("{}{files:?}", secrets.said().expose()))
 }
 
 fn resolving() -> Resolve {

@@ -108,8 +108,13 @@ pub(super) fn read(at: Mark, mut fields: Fields<'_>, reading: &mut Reading<'_>) 
         reading,
     );
     let usage = usage::read(&mut fields, 0, reading);
-    let (transport, is_private) = transport(at, &mut fields, reading)?;
-    fields.finish(reading);
+    let before = reading.problems.len();
+    let transport = transport(at, &mut fields, reading);
+    // Nothing wrong and nothing to show: its address is not known yet, and the rest is told all the same.
+    if transport.is_some() || !reading.has_errors_since(before) {
+        fields.finish(reading);
+    }
+    let (transport, is_private) = transport?;
     let mut delegation = None;
     match auth? {
         Auth::None => {}

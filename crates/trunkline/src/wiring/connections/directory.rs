@@ -281,7 +281,8 @@ pub(super) fn whole_entry_of(
             title = missing.title,
             key = row.key,
         );
-        return Entry::broken(row.key.clone(), what);
+        // Removed is removed: what ran with it ends.
+        return Entry::broken(row.key.clone(), what).starved();
     }
     entry_of(row, secrets, manifests)
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use connector::Credentials;
 use model::{ConnectionStatus, Fault, Timestamp};
 use store::{Backend, ConnectionQuery, ConnectionRow, Scope, ToolsetRow};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 use super::directory::whole_entry_of;
 use super::{Changes, Connections, Marks, Shelf, own};
@@ -55,9 +55,13 @@ impl Stored {
     async fn read(&self) -> Result<(Vec<Entry>, Vec<call::Toolset>, Marks), Fault> {
         let Shelf { store, workspace, credentials, manifests } = &self.shelf;
         manifests.read_own(&**store, *workspace).await?;
-        let connector::Opened { shared: mut secrets, own } = credentials.open_all(*workspace).await?;
-        let mut entries = Vec::new();
-        for status in [ConnectionStatus::Connected, ConnectionStatus::Testing, ConnectionStatus::Error] {
+        let mut rows = Vec::new();
+        for status in [
+            ConnectionStatus::Configuring,
+            ConnectionStatus::Connected,
+            ConnectionStatus::Testing,
+            ConnectionStatus::Error,
+        ] {
             let mut after = None;
             loop {
                 let query = ConnectionQuery {
@@ -68,21 +72,29 @@ impl Stored {
                 };
                 let page = store.list_connections(Scope::from(*workspace), query).await;
                 let page = page.map_err(|error| error.fault())?;
-                let rows = page.items.iter().map(|one| &one.connection).filter(|row| is_used(row));
-                entries.extend(rows.map(|row| {
-                    let entry = match secrets.remove(&row.id).unwrap_or_else(|| Ok(BTreeMap::new())) {
-                        Ok(secrets) if row.is_per_user => own::entry_of_all(row, secrets, manifests),
-                        Ok(secrets) => whole_entry_of(row, &secrets, manifests),
-                        Err(fault) => Entry::broken(row.key.clone(), fault.advice()),
-                    };
-                    entry.with_mode(row.is_per_user)
-                }));
+                rows.extend(page.items.into_iter().map(|one| one.connection));
                 after = page.next;
                 if after.is_none() {
                     break;
                 }
             }
         }
+        // Whoever sets one up is told how a name in it stands, before it is used.
+        let named = rows.iter().map(|row| (row.id, row.key.clone())).collect();
+        let connector::Opened { shared: mut secrets, starved, own } =
+            credentials.open_all(*workspace, &named).await?;
+        let entries = rows.iter().filter(|row| is_used(row)).map(|row| {
+            let entry = match secrets.remove(&row.id).unwrap_or_else(|| Ok(BTreeMap::new())) {
+                Ok(secrets) if row.is_per_user => own::entry_of_all(row, secrets, manifests),
+                Ok(secrets) => whole_entry_of(row, &secrets, manifests),
+                Err(fault) if starved.contains(&row.id) => {
+                    Entry::broken(row.key.clone(), fault.advice()).starved()
+                }
+                Err(fault) => Entry::broken(row.key.clone(), fault.advice()),
+            };
+            entry.with_mode(row.is_per_user)
+        });
+        let entries = entries.collect();
         let sets = store.list_toolsets(*workspace).await.map_err(|error| error.fault())?;
         let sets = sets.iter().filter_map(toolset).collect();
         Ok((entries, sets, own))
@@ -105,10 +117,18 @@ impl Connections {
         self.read_store().await;
     }
 
-    /// Follows the store until it is closed.
-    pub(crate) async fn follow(&self) {
+    /// Follows the store until it is closed, and what sources keep for what is in it.
+    pub(crate) async fn follow(&self, mut sources: watch::Receiver<u64>) {
         let mut feed = self.stored.shelf.store.subscribe();
-        while feed.changed().await.is_ok() {
+        loop {
+            tokio::select! {
+                Ok(()) = sources.changed() => {}
+                changed = feed.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                }
+            }
             if !self.read_store().await {
                 tokio::time::sleep(AGAIN).await;
                 feed.mark_changed();
@@ -140,7 +160,11 @@ impl Connections {
 /// Whether calls find it: what has been connected, and has not been disconnected since. One whose last test
 /// failed stays, and its calls say why they fail: it may be well again before anybody looks.
 fn is_used(row: &ConnectionRow) -> bool {
-    row.status == ConnectionStatus::Connected || row.connected_at.is_some()
+    match row.status {
+        ConnectionStatus::Connected => true,
+        ConnectionStatus::Testing | ConnectionStatus::Error => row.connected_at.is_some(),
+        ConnectionStatus::Configuring | ConnectionStatus::Disconnected => false,
+    }
 }
 
 fn toolset(row: &ToolsetRow) -> Option<call::Toolset> {
