@@ -5,7 +5,7 @@
 //! ([`routes`]), then its handler; everything that goes wrong leaves as problem JSON (`rescue`). Not its
 //! job: listeners and TLS (the binary), MCP (`mcp-door`), deciding about calls (`call`).
 //!
-//! Start reading at [`Parts`], then [`routes::ROUTES`].
+//! Start reading at [`Parts`], then [`routes::table`].
 
 mod app;
 mod body;

@@ -2,7 +2,7 @@
 //! the handler (`#[utoipa::path]`). The router, the authorization, the OpenAPI document and the tests all
 //! read this table.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
@@ -54,9 +54,11 @@ pub struct Route {
 /// What `utoipa_axum::routes!` makes of a handler.
 type Described = (Vec<(String, RefOr<Schema>)>, Paths, MethodRouter<Arc<App>>);
 
-/// Everything that is served.
+/// Everything that is served. Made when it is asked for and not kept: what stands at the handlers is three
+/// megabytes of descriptions, which only the OpenAPI document has a use for.
 #[rustfmt::skip]
-pub static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
+#[must_use]
+pub fn table() -> Vec<Route> {
     use Needs::{Key, Manage, Metrics, Nothing};
     let table: Vec<(Needs, Described)> = vec![
         (Nothing, routes!(operations::show_health)),
@@ -121,7 +123,7 @@ pub static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
         (Manage,  routes!(keys::revoke_key)),
     ];
     table.into_iter().flat_map(|(needs, described)| rows(needs, described)).collect()
-});
+}
 
 impl Route {
     /// Whether an `Idempotency-Key` is understood by the layer: calls read theirs themselves.
@@ -162,10 +164,11 @@ fn operations_of(item: PathItem) -> Vec<(Method, Operation)> {
 pub fn router(parts: Parts) -> Router {
     let app = Arc::new(App::new(parts));
     let mut router = Router::new();
-    for route in ROUTES.iter() {
+    for route in table() {
         let authorize = from_fn_with_state((Arc::clone(&app), route.needs), guard::authorize);
-        let mut handler = route.handler.clone();
-        if route.takes_keys() {
+        let takes_keys = route.takes_keys();
+        let mut handler = route.handler;
+        if takes_keys {
             handler = handler.route_layer(from_fn_with_state(Arc::clone(&app), idempotency::layer));
         }
         router = router.route(&route.path, handler.route_layer(authorize));

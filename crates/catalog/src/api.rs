@@ -8,6 +8,7 @@ mod webhook;
 
 use model::AuthMethod;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::template::Template;
 
@@ -151,10 +152,10 @@ pub struct Tool {
     pub job: Option<Job>,
     /// Where in the answer the result is.
     pub from: Path,
-    /// JSON Schema of the result, where it is known.
-    pub output: Option<Value>,
+    /// JSON Schema of the result, where it is known; as text, a third of what it takes as a tree.
+    pub output: Option<Box<RawValue>>,
     /// JSON Schema of its arguments, made of its parameters.
-    pub input: Value,
+    pub input: Box<RawValue>,
 }
 
 /// What a tool does to the world.

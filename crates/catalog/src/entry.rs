@@ -1,6 +1,7 @@
 //! One entry, and what it makes of a user's settings.
 
 use std::borrow::Cow;
+use std::sync::OnceLock;
 
 use jsonschema::Validator;
 use model::{AuthMethod, Category, IntegrationKind};
@@ -53,7 +54,8 @@ pub struct Entry {
     pub manifest: String,
     /// Its icon, an SVG.
     pub icon: String,
-    pub(crate) validator: Validator,
+    /// Made when it is first needed: most entries are never connected.
+    pub(crate) validator: OnceLock<Validator>,
 }
 
 /// Members of a connection that the entry brings.
@@ -178,7 +180,7 @@ impl Entry {
 
     fn validate(&self, config: &Value) -> Result<(), Problems> {
         let wrong: Vec<Problem> = self
-            .validator
+            .validator()?
             .iter_errors(config)
             .take(PROBLEMS_MAX)
             .map(|error| {
@@ -187,6 +189,16 @@ impl Entry {
             })
             .collect();
         if wrong.is_empty() { Ok(()) } else { Err(Problems(wrong)) }
+    }
+
+    fn validator(&self) -> Result<&Validator, Problems> {
+        if let Some(made) = self.validator.get() {
+            return Ok(made);
+        }
+        // Was compiled when it was read, or by the tests; so this does not fail.
+        let made = schema::compile(&self.config_schema)
+            .map_err(|what| Problems(vec![Problem::new("config_schema", what, "")]))?;
+        Ok(self.validator.get_or_init(|| made))
     }
 
     fn merge(&self, config: &Map<String, Value>) -> Result<Value, Problem> {

@@ -7,6 +7,8 @@ pub(crate) mod fixtures;
 mod native;
 mod preset;
 
+use std::sync::OnceLock;
+
 use model::IntegrationKind;
 use serde_json::Value as Json;
 
@@ -114,19 +116,15 @@ fn read(folder: &str, manifest: &str, icon: &str, reading: &mut Reading) -> Opti
     let sources = sources(&mut top, reading);
     let schema_line = top.line("config_schema");
     let config_schema = top.node("config_schema").map(json);
-    let validator = match &config_schema {
-        None => {
-            reading.error(top.at, "config_schema", "missing", "a JSON Schema of what a user fills in");
-            None
-        }
-        Some(schema) => match schema::compile(schema) {
-            Ok(validator) => Some(validator),
-            Err(what) => {
+    match &config_schema {
+        None => reading.error(top.at, "config_schema", "missing", "a JSON Schema of what a user fills in"),
+        Some(_) if reading.is_own => {}
+        Some(schema) => {
+            if let Err(what) = schema::compile(schema) {
                 reading.error(schema_line, "config_schema", what, "");
-                None
             }
-        },
-    };
+        }
+    }
     let config_schema = config_schema.unwrap_or_default();
     check_visibility(schema_line, &config_schema, reading);
     let is_api = top.node("api").is_some();
@@ -182,7 +180,7 @@ fn read(folder: &str, manifest: &str, icon: &str, reading: &mut Reading) -> Opti
         health_interval_s,
         manifest: manifest.to_owned(),
         icon: icon.to_owned(),
-        validator: validator?,
+        validator: OnceLock::new(),
     })
 }
 

@@ -36,14 +36,14 @@ fn offered(tool: &Tool) -> connector::Tool {
         },
     });
     if let (Some(output), Some(members)) = (&tool.output, raw.as_object_mut()) {
-        members.insert("outputSchema".to_owned(), output.clone());
+        members.insert("outputSchema".to_owned(), json!(output));
     }
     connector::Tool {
         name: tool.name.as_str().into(),
         raw: raw.to_string().into(),
         description: tool.description.as_str().into(),
-        input_schema: tool.input.to_string().into(),
-        output_schema: tool.output.as_ref().map(|output| output.to_string().into()),
+        input_schema: Bytes::copy_from_slice(tool.input.get().as_bytes()),
+        output_schema: tool.output.as_ref().map(|output| Bytes::copy_from_slice(output.get().as_bytes())),
         claims_read_only: tool.effect == Effect::Read,
         claims_idempotent: tool.is_idempotent,
     }

@@ -107,7 +107,8 @@ async fn replay(entry: &Arc<catalog::Entry>, fixture: &Fixture) -> Result<(), St
     };
     let tool = api.tool(&fixture.tool).ok_or("its tool is not there")?;
     let arguments = fixture.arguments.as_object().cloned().unwrap_or_default();
-    check_arguments(&tool.input, &fixture.arguments)?;
+    let schema = serde_json::from_str(tool.input.get()).map_err(|error| error.to_string())?;
+    check_arguments(&schema, &fixture.arguments)?;
     let done = run(&bench, tool, arguments, "fixture").await;
     if let Some(wrong) = tape.wrong.lock().unwrap_or_else(PoisonError::into_inner).take() {
         return Err(wrong);

@@ -12,7 +12,7 @@ use utoipa::openapi::security::SecurityRequirement;
 
 use super::schema;
 use crate::rescue::View;
-use crate::routes::{Needs, ROUTES};
+use crate::routes::{Needs, table};
 
 /// Parts of the document that are the same for every caller.
 pub(super) struct Management {
@@ -29,7 +29,8 @@ fn make() -> Result<Management, serde_json::Error> {
     let mut order: Vec<&str> = Vec::new();
     let mut items: BTreeMap<&str, BTreeMap<String, Operation>> = BTreeMap::new();
     let mut schemas = BTreeMap::from([("Problem".to_owned(), serde_json::to_value(View::schema())?)]);
-    for route in ROUTES.iter() {
+    let routes = table();
+    for route in &routes {
         for (name, schema) in &route.schemas {
             schemas.insert(name.clone(), serde_json::to_value(schema)?);
         }

@@ -1,6 +1,6 @@
 //! Who may do what: the table, walked.
 
-use api::routes::{Needs, ROUTES};
+use api::routes::{Needs, table};
 use http::Method;
 
 use crate::scene::{hub, hub_with, only, settings};
@@ -31,7 +31,7 @@ fn open(path: &str) -> u16 {
 #[tokio::test]
 async fn without_a_key_only_the_open_routes_answer() {
     let hub = hub().await;
-    for route in ROUTES.iter() {
+    for route in table() {
         for key in [None, Some("trk_wrong"), Some("")] {
             let mut ask = hub.ask(route.method.clone(), &example(&route.path));
             if let Some(key) = key {
@@ -54,7 +54,7 @@ async fn without_a_key_only_the_open_routes_answer() {
 async fn a_key_without_manage_reaches_no_management_route_and_changes_nothing() {
     let hub = hub().await;
     let key = hub.key(only(&["*"])).await;
-    for route in ROUTES.iter() {
+    for route in table() {
         let answer = hub.ask(route.method.clone(), &example(&route.path)).key(&key).send().await;
         match route.needs {
             Needs::Manage | Needs::Metrics => answer.is_problem(403, "TL-1002"),

@@ -29,7 +29,7 @@ pub(crate) struct Catalogue {
     pub(super) workspace: WorkspaceId,
     pub(super) manifests: Arc<Manifests>,
     /// What was read last, to tell whether anything is different.
-    pub(super) last: Mutex<Option<String>>,
+    pub(super) last: Mutex<Option<[u8; 32]>>,
 }
 
 /// Everything that can be read at present.
@@ -89,10 +89,19 @@ impl Gathered {
         }
     }
 
-    /// Equal texts mean that nothing is different.
-    fn said(&self) -> String {
-        let entries = self.entries.values().map(|(origin, entry)| format!("{origin:?}{}", entry.manifest));
-        entries.chain(self.problems.iter().cloned()).collect::<Vec<_>>().join("\0")
+    /// Equal digests mean that nothing is different.
+    fn said(&self) -> [u8; 32] {
+        let mut digest = Sha256::new();
+        for (origin, entry) in self.entries.values() {
+            digest.update(format!("{origin:?}\0"));
+            digest.update(&entry.manifest);
+            digest.update([0]);
+        }
+        for problem in &self.problems {
+            digest.update(problem);
+            digest.update([0]);
+        }
+        digest.finalize().into()
     }
 }
 

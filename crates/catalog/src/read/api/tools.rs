@@ -1,5 +1,7 @@
 //! `tools`: the operations of an API.
 
+use serde_json::value::to_raw_value;
+
 use super::super::fields::{Fields, Reading, json};
 use super::{ENCODINGS, Names, job, paging, parameters};
 use crate::api::{Effect, Encoding, Form, Parameter, Part, Path, Place, Tool};
@@ -128,8 +130,8 @@ fn one(node: &Node, names: &Names, usual: Encoding, reading: &mut Reading) -> Op
         pagination,
         job,
         from,
-        output,
-        input,
+        output: output.as_ref().and_then(|output| to_raw_value(output).ok()),
+        input: to_raw_value(&input).ok()?,
     };
     check_holes(node.at.line, &tool, reading);
     Some(tool)
