@@ -4,10 +4,8 @@
 use hyper::Method;
 use serde_json::{Value, json};
 use testkit::hub::Hub;
-use testkit::program::{Program, command};
-use testkit::tools::Tools;
 
-use crate::secrets::{Vault, Vendor, call, files_hold, free_port, shown};
+use crate::secrets::{Moto, Vault, Vendor, call, files_hold, shown};
 
 const FIELD: &str = "/api/v1/connections/acme/credentials/auth.credentials.key";
 
@@ -300,29 +298,14 @@ async fn a_document_carries_names_as_they_are() {
 #[tokio::test]
 async fn a_stored_connection_uses_what_aws_keeps() {
     let vendor = Vendor::start();
-    let port = free_port();
-    let mut moto = command(Tools::find().unwrap().python);
-    moto.args(["-m", "moto.server", "-H", "127.0.0.1", "-p", &port.to_string()]);
-    let _moto = Program::start(moto).unwrap();
-    let url = format!("http://127.0.0.1:{port}");
+    let moto = Moto::start();
+    let url = &moto.url;
     let config = json!({ "secrets": { "ttl": 1, "aws": { "region": "eu-central-1", "endpoint": url,
         "access_key_id": "AKIAIOSFODNN7EXAMPLE", "secret_access_key": "x", "from_api": ["prod/*"] } },
         "integrations": {} });
     let hub = Hub::start(&config.to_string()).await.unwrap();
-    let aws = async |operation: &str, body: Value| {
-        let target = format!("secretsmanager.{operation}");
-        let proof = "AWS4-HMAC-SHA256 Credential=a/20260101/eu-central-1/secretsmanager/aws4_request, SignedHeaders=host, Signature=0";
-        let headers = [
-            ("x-amz-target", target.as_str()),
-            ("content-type", "application/x-amz-json-1.1"),
-            ("authorization", proof),
-        ];
-        let reply = testkit::http::send(Method::POST, &format!("{url}/"), &headers, body.to_string()).await?;
-        anyhow::ensure!(reply.status.is_success(), "{operation}: {}", reply.status);
-        Ok(())
-    };
     hub.until("moto listens", async || {
-        aws("CreateSecret", json!({ "Name": "prod/acme", "SecretString": "canary-one" })).await
+        moto.ask("CreateSecret", json!({ "Name": "prod/acme", "SecretString": "canary-one" })).await
     })
     .await
     .unwrap();
@@ -335,7 +318,9 @@ async fn a_stored_connection_uses_what_aws_keeps() {
     assert!(said.contains("stored auth.credentials.key") && !said.contains("cannot be read"), "{said}");
     assert_eq!(connect(&hub).await["is_ok"], true);
     shown(&hub, &vendor, "acme", "canary-one").await;
-    aws("PutSecretValue", json!({ "SecretId": "prod/acme", "SecretString": "canary-two" })).await.unwrap();
+    moto.ask("PutSecretValue", json!({ "SecretId": "prod/acme", "SecretString": "canary-two" }))
+        .await
+        .unwrap();
     shown(&hub, &vendor, "acme", "canary-two").await;
     let list = run(&hub, &["connection", "credentials", "acme"]);
     assert!(list.contains("aws-sm:prod/acme") && !list.contains("canary"), "{list}");

@@ -147,6 +147,34 @@ impl Vault {
     }
 }
 
+/// AWS Secrets Manager as moto plays it.
+pub(crate) struct Moto {
+    _program: Program,
+    pub(crate) url: String,
+}
+
+impl Moto {
+    pub(crate) fn start() -> Self {
+        let port = free_port();
+        let mut starting = command(Tools::find().unwrap().python);
+        starting.args(["-m", "moto.server", "-H", "127.0.0.1", "-p", &port.to_string()]);
+        Self { _program: Program::start(starting).unwrap(), url: format!("http://127.0.0.1:{port}") }
+    }
+
+    pub(crate) async fn ask(&self, operation: &str, body: Value) -> anyhow::Result<()> {
+        let target = format!("secretsmanager.{operation}");
+        let proof = "AWS4-HMAC-SHA256 Credential=a/20260101/eu-central-1/secretsmanager/aws4_request, SignedHeaders=host, Signature=0";
+        let headers = [
+            ("x-amz-target", target.as_str()),
+            ("content-type", "application/x-amz-json-1.1"),
+            ("authorization", proof),
+        ];
+        let reply = send(Method::POST, &format!("{}/", self.url), &headers, body.to_string()).await?;
+        anyhow::ensure!(reply.status.is_success(), "{operation}: {}", reply.status);
+        Ok(())
+    }
+}
+
 pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
@@ -435,12 +463,8 @@ async fn a_token_is_renewed_before_it_is_over() {
 #[tokio::test]
 async fn what_aws_keeps_is_used_and_a_new_value_takes_effect() {
     let vendor = Vendor::start();
-    let tools = Tools::find().unwrap();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let mut moto = command(&tools.python);
-    moto.args(["-m", "moto.server", "-H", "127.0.0.1", "-p", &port.to_string()]);
-    let _moto = Program::start(moto).unwrap();
-    let url = format!("http://127.0.0.1:{port}");
+    let moto = Moto::start();
+    let url = &moto.url;
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("key"), "AKIAIOSFODNN7EXAMPLE").unwrap();
     let key = format!("${{file:{}}}", folder.path().join("key").display());
@@ -454,29 +478,17 @@ async fn what_aws_keeps_is_used_and_a_new_value_takes_effect() {
         },
     });
     let hub = Hub::start(&config.to_string()).await.unwrap();
-    let aws = async |operation: &str, body: Value| {
-        let target = format!("secretsmanager.{operation}");
-        let proof = "AWS4-HMAC-SHA256 Credential=a/20260101/eu-central-1/secretsmanager/aws4_request, SignedHeaders=host, Signature=0";
-        let headers = [
-            ("x-amz-target", target.as_str()),
-            ("content-type", "application/x-amz-json-1.1"),
-            ("authorization", proof),
-        ];
-        let reply = send(Method::POST, &format!("{url}/"), &headers, body.to_string()).await?;
-        anyhow::ensure!(reply.status.is_success(), "{operation}: {}", reply.status);
-        Ok(())
-    };
     hub.until("moto listens", async || {
-        aws("CreateSecret", json!({ "Name": "prod/plain", "SecretString": "canary-plain" })).await
+        moto.ask("CreateSecret", json!({ "Name": "prod/plain", "SecretString": "canary-plain" })).await
     })
     .await
     .unwrap();
     let kept = json!({ "key": "canary-one" }).to_string();
-    aws("CreateSecret", json!({ "Name": "prod/acme", "SecretString": kept })).await.unwrap();
+    moto.ask("CreateSecret", json!({ "Name": "prod/acme", "SecretString": kept })).await.unwrap();
     shown(&hub, &vendor, "acme", "canary-one").await;
     shown(&hub, &vendor, "plain", "canary-plain").await;
     let kept = json!({ "key": "canary-two" }).to_string();
-    aws("PutSecretValue", json!({ "SecretId": "prod/acme", "SecretString": kept })).await.unwrap();
+    moto.ask("PutSecretValue", json!({ "SecretId": "prod/acme", "SecretString": kept })).await.unwrap();
     shown(&hub, &vendor, "acme", "canary-two").await;
     let why = reason(&hub, "none").await;
     assert!(why.contains("${aws-sm:prod/none#key}") && why.contains("ResourceNotFoundException"), "{why}");
